@@ -1,0 +1,153 @@
+package protocol
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Codes of errors. Clients branch on the code or on data.name, never on the text.
+const (
+	CodeParseError     = -32700
+	CodeInvalidRequest = -32600
+	CodeMethodNotFound = -32601
+	CodeInvalidParams  = -32602
+	CodeInternalError  = -32603
+
+	CodeRequestCancelled    = -32800
+	CodeServerOverloaded    = -32001
+	CodeNotInitialized      = -32002
+	CodeAlreadyInitialized  = -32003
+	CodeThreadNotFound      = -32010
+	CodeThreadNotActive     = -32011
+	CodeTurnInProgress      = -32012
+	CodeTurnNotFound        = -32013
+	CodeTurnNotRunning      = -32014
+	CodeApprovalExpired     = -32020
+	CodeUnauthenticated     = -31110
+	CodeForbidden           = -31111
+	CodeConflict            = -31112
+	CodeInvalidConfig       = -31113
+	CodeQueueCleared        = -31114
+	CodeItemNotFound        = -31115
+	CodeQueueFull           = -31117
+	CodeAlreadyResolved     = -31118
+	CodeStaleBinding        = -31119
+	CodeThreadExists        = -31120
+	CodeIdempotencyMismatch = -31121
+	CodeAgentNotFound       = -31122
+	CodeAgentUnavailable    = -31123
+	CodeStorageUnavailable  = -31130
+)
+
+// ErrorNames gives each code its stable name, which is also data.name.
+var ErrorNames = map[int]string{
+	CodeParseError: "ParseError", CodeInvalidRequest: "InvalidRequest", CodeMethodNotFound: "MethodNotFound",
+	CodeInvalidParams: "InvalidParams", CodeInternalError: "InternalError",
+	CodeRequestCancelled: "RequestCancelled", CodeServerOverloaded: "ServerOverloaded",
+	CodeNotInitialized: "NotInitialized", CodeAlreadyInitialized: "AlreadyInitialized",
+	CodeThreadNotFound: "ThreadNotFound", CodeThreadNotActive: "ThreadNotActive", CodeTurnInProgress: "TurnInProgress",
+	CodeTurnNotFound: "TurnNotFound", CodeTurnNotRunning: "TurnNotRunning", CodeApprovalExpired: "ApprovalExpired",
+	CodeUnauthenticated: "Unauthenticated", CodeForbidden: "Forbidden", CodeConflict: "Conflict",
+	CodeInvalidConfig: "InvalidConfig", CodeQueueCleared: "QueueCleared", CodeItemNotFound: "ItemNotFound",
+	CodeQueueFull: "QueueFull", CodeAlreadyResolved: "AlreadyResolved", CodeStaleBinding: "StaleBinding",
+	CodeThreadExists: "ThreadExists", CodeIdempotencyMismatch: "IdempotencyMismatch", CodeAgentNotFound: "AgentNotFound",
+	CodeAgentUnavailable: "AgentUnavailable", CodeStorageUnavailable: "StorageUnavailable",
+}
+
+// Error is a refusal on the wire. errors.Is compares codes, so a bare
+// &Error{Code: CodeTurnInProgress} finds every error of that code.
+type Error struct {
+	Code    int       `json:"code"`
+	Message string    `json:"message"`
+	Data    ErrorData `json:"data"`
+}
+
+// ErrorData is the data of an error. Name is always there; which of the others are is
+// up to the code.
+type ErrorData struct {
+	Name              string      `json:"name"`
+	Field             string      `json:"field,omitempty"` // InvalidParams, InvalidConfig
+	Limit             int64       `json:"limit,omitempty"` // InvalidRequest of a message that is too long, QueueFull
+	RetryAfterMs      int64       `json:"retryAfterMs,omitempty"`
+	ActiveTurnID      string      `json:"activeTurnId,omitempty"` // TurnInProgress
+	QueueLength       *int        `json:"queueLength,omitempty"`
+	Status            string      `json:"status,omitempty"` // ThreadNotActive, TurnNotRunning
+	EndReason         string      `json:"endReason,omitempty"`
+	Revision          uint64      `json:"revision,omitempty"` // Conflict on a queue
+	Paused            *bool       `json:"paused,omitempty"`
+	PauseReason       PauseReason `json:"pauseReason,omitempty"`
+	TurnIDs           *[]string   `json:"turnIds,omitempty"`
+	Turn              *TurnRef    `json:"turn,omitempty"`
+	Item              *Item       `json:"item,omitempty"`    // Conflict on an item
+	HeadSeq           *uint64     `json:"headSeq,omitempty"` // Conflict on a thread, afterSeq beyond the head
+	Decision          string      `json:"decision,omitempty"`
+	BindingGeneration uint64      `json:"bindingGeneration,omitempty"`
+	Hint              string      `json:"hint,omitempty"` // what to do
+}
+
+// TurnRef names a turn and its state.
+type TurnRef struct {
+	ID     string     `json:"id"`
+	Status TurnStatus `json:"status"`
+}
+
+// Errorf returns an error with the code's name and a text for people.
+func Errorf(code int, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Data: ErrorData{Name: ErrorNames[code]}}
+}
+
+// InvalidParams returns the error for a bad parameter: what is wrong with which field.
+func InvalidParams(field, problem string) *Error {
+	e := Errorf(CodeInvalidParams, "%s %s", field, problem)
+	e.Data.Field = field
+	return e
+}
+
+// InvalidConfig returns the error for a bad config key.
+func InvalidConfig(field, problem string) *Error {
+	e := Errorf(CodeInvalidConfig, "%s %s", field, problem)
+	e.Data.Field = field
+	return e
+}
+
+// ThreadNotFound returns the one answer for a thread that does not exist and for one
+// that the caller may not see.
+func ThreadNotFound() *Error { return Errorf(CodeThreadNotFound, "thread not found") }
+
+// Error returns the text for people.
+func (e *Error) Error() string { return e.Message }
+
+// Is reports whether target is an error of the same code.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error) //nolint:errorlint // Is is called for each error of the chain
+	return ok && t.Code == e.Code
+}
+
+// AsError finds the *Error in err, or makes an InternalError that hides err's text.
+func AsError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return Errorf(CodeInternalError, "internal error; the daemon's log says more")
+}
+
+// UnmarshalJSON reads an error of any server: data may be absent or of another form.
+func (e *Error) UnmarshalJSON(b []byte) error {
+	var raw struct {
+		Code    int             `json:"code"`
+		Message string          `json:"message"`
+		Data    json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	*e = Error{Code: raw.Code, Message: raw.Message}
+	if len(raw.Data) > 0 {
+		_ = json.Unmarshal(raw.Data, &e.Data)
+	}
+	if e.Data.Name == "" {
+		e.Data.Name = ErrorNames[e.Code]
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
+
+// The head of a data file, in the bucket meta.
+const (
+	magic  = "spool data file\n"
+	format = 1 // of the buckets below; a program reads its own and refuses newer ones
+)
+
+var (
+	keyMagic   = []byte("magic")
+	keyFormat  = []byte("format")
+	keyCreated = []byte("created")
+)
+
+// bucket is one of the buckets of a data file. A thread, turn or item is its ULID (16
+// bytes), a time is 8 bytes that sort as the milliseconds do, hash is the first 16
+// bytes of a SHA-256. Every value but those of the indexes begins with a CRC-32C of
+// its key and the rest of it.
+type bucket int
+
+const (
+	meta        bucket = iota // what the file is
+	journal                   // thread + seq -> frame
+	threads                   // thread -> row
+	byUpdated                 // hash of reader + Updated + thread -> nothing
+	byCreated                 // hash of reader + Created + thread -> nothing
+	reuse                     // hash of Reuse + Created + thread -> nothing
+	busy                      // thread -> nothing
+	turns                     // thread + turn -> four seqs, prefix
+	edits                     // thread + item -> seq, prefix
+	checkpoints               // thread + item -> prefix, data
+	idempotency               // thread or zeros + hash of owner and key -> answer
+	keysByTime                // At + key in idempotency -> nothing
+	deleted                   // thread -> nothing
+	buckets                   // how many there are
+)
+
+// schema says how each bucket is called in the file and how full a page is left when
+// it is split. Keys of the journal rise within a thread only and threads take turns, so
+// that a page is split in its middle as often as at its end.
+var schema = [buckets]struct {
+	name string
+	fill float64
+}{
+	meta:        {"meta", 0.9},
+	journal:     {"journal", 0.5},
+	threads:     {"threads", 0.7},
+	byUpdated:   {"byUpdated", 0.7},
+	byCreated:   {"byCreated", 0.9},
+	reuse:       {"reuse", 0.5},
+	busy:        {"busy", 0.5},
+	turns:       {"turns", 0.5},
+	edits:       {"edits", 0.5},
+	checkpoints: {"checkpoints", 0.5},
+	idempotency: {"idempotency", 0.5},
+	keysByTime:  {"keysByTime", 0.9},
+	deleted:     {"deleted", 0.5},
+}
+
+// nothing is the value of an index entry: bbolt cannot tell an empty value from none.
+var nothing = []byte{0}
+
+func (b bucket) in(tx *bbolt.Tx) *bbolt.Bucket { return tx.Bucket([]byte(schema[b].name)) }
+
+// initialise makes the buckets of a new file.
+func initialise(tx *bbolt.Tx, now int64) error {
+	for b := range buckets {
+		if _, err := tx.CreateBucket([]byte(schema[b].name)); err != nil {
+			return fmt.Errorf("bucket %s: %w", schema[b].name, err)
+		}
+	}
+	m := meta.in(tx)
+	for _, kv := range [][2][]byte{
+		{keyMagic, []byte(magic)},
+		{keyFormat, binary.BigEndian.AppendUint32(nil, format)},
+		{keyCreated, binary.BigEndian.AppendUint64(nil, uint64(now))},
+	} {
+		if err := m.Put(kv[0], kv[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
