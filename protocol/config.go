@@ -3,7 +3,6 @@ package protocol
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 )
 
 // Config holds the keys that every agent understands. On the wire and in the journal it
@@ -82,14 +81,8 @@ func ParseConfig(config Object) (Config, error) {
 	if err != nil {
 		return c, InvalidConfig("config", "is not valid JSON")
 	}
-	if err := checkType(reflect.TypeFor[Config](), raw, ""); err != nil {
-		if fe, ok := err.(*FieldError); ok { //nolint:errorlint // checkType gives it bare
-			return c, InvalidConfig(fe.Field, fe.Problem)
-		}
-		return c, err
-	}
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return c, InvalidConfig("config", err.Error())
+	if fe := decodeStrict(raw, &c); fe != nil {
+		return c, InvalidConfig(fe.Field, fe.Problem)
 	}
 	return c, c.check()
 }
@@ -101,7 +94,12 @@ func (c Config) check() error {
 	for _, n := range []struct {
 		field string
 		value int64
-	}{{"maxTurnMs", c.MaxTurnMs}, {"approvalTimeoutMs", c.ApprovalTimeoutMs}} {
+	}{
+		{"maxTurnMs", c.MaxTurnMs},
+		{"approvalTimeoutMs", c.ApprovalTimeoutMs},
+		{"toolReconnectMs", valueOf(c.ToolReconnectMs)},
+		{"history.maxTurns", int64(valueOf(c.History).MaxTurns)},
+	} {
 		if n.value < 0 {
 			return InvalidConfig(n.field, "must not be negative")
 		}
@@ -114,6 +112,13 @@ func (c Config) check() error {
 		seen[m.ID] = true
 	}
 	return nil
+}
+
+func valueOf[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
 }
 
 // Merge returns base with the keys of over put on top, as a new object.

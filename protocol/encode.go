@@ -3,85 +3,113 @@ package protocol
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
+	"sync"
 )
 
 // Frame is a whole JSON-RPC message without line end. It is never changed after it was
 // made: any number of connections share it, and the journal keeps it as it is.
 type Frame []byte
 
+// Method returns the name in a frame that [Encode] made, empty for any other frame. It
+// looks at the first bytes only.
+func (f Frame) Method() string {
+	rest, ok := bytes.CutPrefix(f, []byte(frameMethod))
+	if !ok {
+		return ""
+	}
+	name, _, _ := bytes.Cut(rest, []byte{'"'})
+	return string(name)
+}
+
 // RawID is the id of a request as its sender wrote it: a JSON string or number. It is
 // empty for a notification.
 type RawID []byte
 
 const (
-	frameVersion = `{"jsonrpc":"2.0"`
-	frameMethod  = frameVersion + `,"method":"`
-	frameParams  = `","params":`
+	frameMethod = `{"jsonrpc":"2.0","method":"`
+	frameParams = `","params":`
+	frameID     = `{"jsonrpc":"2.0","id":`
+	frameResult = `,"result":`
+	frameError  = `,"error":`
 )
 
-// marshal is json.Marshal without HTML escapes.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+// writer is a buffer and an encoder that writes into it. Writers are used again, so
+// that making a frame costs one allocation for its bytes.
+type writer struct {
+	buf bytes.Buffer
+	enc *json.Encoder
 }
 
-// Marshal returns v as the daemon writes it: JSON without HTML escapes.
+// keepWriter bounds the buffers that are kept for the next frame.
+const keepWriter = 64 << 10
+
+var writers = sync.Pool{New: func() any {
+	w := new(writer)
+	w.enc = json.NewEncoder(&w.buf)
+	w.enc.SetEscapeHTML(false)
+	return w
+}}
+
+// encode returns before, v as JSON and after.
+func encode(before []string, v any, after string) ([]byte, error) {
+	w := writers.Get().(*writer)
+	defer w.release()
+	for _, s := range before {
+		w.buf.WriteString(s)
+	}
+	if err := w.enc.Encode(whole(v)); err != nil {
+		return nil, err
+	}
+	w.buf.Truncate(w.buf.Len() - 1) // the newline of Encoder
+	w.buf.WriteString(after)
+	return bytes.Clone(w.buf.Bytes()), nil
+}
+
+func (w *writer) release() {
+	if w.buf.Cap() <= keepWriter {
+		w.buf.Reset()
+		writers.Put(w)
+	}
+}
+
+// marshal is json.Marshal without HTML escapes and without null for required members.
+func marshal(v any) ([]byte, error) { return encode(nil, v, "") }
+
+// Marshal returns v as the daemon writes it: JSON without HTML escapes, with [] and {}
+// for required members that are nil.
 func Marshal(v any) ([]byte, error) { return marshal(v) }
 
 // Encode makes the frame of a notification. For durable ones it is called once in the
 // life of an event, by package thread.
 func Encode[P any](n Notification[P], p P) (Frame, error) {
-	body, err := marshal(p)
-	if err != nil {
-		return nil, err
+	if d, ok := any(&p).(*DeltaEvent); ok {
+		return encodeDelta(n.Name, d), nil
 	}
-	f := make(Frame, 0, len(frameMethod)+len(n.Name)+len(frameParams)+len(body)+1)
-	f = append(f, frameMethod...)
-	f = append(f, n.Name...)
-	f = append(f, frameParams...)
-	f = append(f, body...)
-	return append(f, '}'), nil
+	return encode([]string{frameMethod, n.Name, frameParams}, p, "}")
 }
 
 // EncodeResult makes the frame that answers the request id with result.
 func EncodeResult(id RawID, result any) (Frame, error) {
-	body, err := marshal(result)
-	if err != nil {
-		return nil, err
-	}
-	f := make(Frame, 0, len(frameVersion)+len(id)+len(body)+20)
-	f = append(f, frameVersion...)
-	f = append(f, `,"id":`...)
-	f = append(f, id...)
-	f = append(f, `,"result":`...)
-	f = append(f, body...)
-	return append(f, '}'), nil
+	return encode([]string{frameID, id.orNull(), frameResult}, result, "}")
 }
 
 // EncodeError makes the frame that refuses the request id. An empty id is written as
 // null. An error that is no *Error becomes an InternalError without its text, which may
 // hold what a client must not see.
 func EncodeError(id RawID, err error) Frame {
+	before := []string{frameID, id.orNull(), frameError}
+	f, merr := encode(before, AsError(err).named(), "}")
+	if merr != nil { // an item in its data that is no JSON
+		f, _ = encode(before, AsError(merr), "}")
+	}
+	return f
+}
+
+func (id RawID) orNull() string {
 	if len(id) == 0 {
-		id = RawID("null")
+		return "null"
 	}
-	body, merr := marshal(AsError(err))
-	if merr != nil {
-		body = []byte(`{"code":` + strconv.Itoa(CodeInternalError) + `,"message":"internal error","data":{"name":"InternalError"}}`)
-	}
-	f := make(Frame, 0, len(frameVersion)+len(id)+len(body)+20)
-	f = append(f, frameVersion...)
-	f = append(f, `,"id":`...)
-	f = append(f, id...)
-	f = append(f, `,"error":`...)
-	f = append(f, body...)
-	return append(f, '}')
+	return string(id)
 }
 
 // Envelope is any JSON-RPC message, read without loss.

@@ -6,38 +6,39 @@ import (
 	"fmt"
 )
 
-// Codes of errors. Clients branch on the code or on data.name, never on the text.
+// Codes of errors. Clients branch on the code or on data.name, never on the text. The
+// comments are part of the documentation and of the OpenRPC document.
 const (
-	CodeParseError     = -32700
-	CodeInvalidRequest = -32600
-	CodeMethodNotFound = -32601
-	CodeInvalidParams  = -32602
-	CodeInternalError  = -32603
+	CodeParseError     = -32700 // the message is not valid JSON
+	CodeInvalidRequest = -32600 // the message is no JSON-RPC request, a batch, or longer than data.limit
+	CodeMethodNotFound = -32601 // there is no such method, or this version does not offer it
+	CodeInvalidParams  = -32602 // data.field is unknown, missing or has a wrong value
+	CodeInternalError  = -32603 // a fault of the daemon; its log says more
 
-	CodeRequestCancelled    = -32800
-	CodeServerOverloaded    = -32001
-	CodeNotInitialized      = -32002
-	CodeAlreadyInitialized  = -32003
-	CodeThreadNotFound      = -32010
-	CodeThreadNotActive     = -32011
-	CodeTurnInProgress      = -32012
-	CodeTurnNotFound        = -32013
-	CodeTurnNotRunning      = -32014
-	CodeApprovalExpired     = -32020
-	CodeUnauthenticated     = -31110
-	CodeForbidden           = -31111
-	CodeConflict            = -31112
-	CodeInvalidConfig       = -31113
-	CodeQueueCleared        = -31114
-	CodeItemNotFound        = -31115
-	CodeQueueFull           = -31117
-	CodeAlreadyResolved     = -31118
-	CodeStaleBinding        = -31119
-	CodeThreadExists        = -31120
-	CodeIdempotencyMismatch = -31121
-	CodeAgentNotFound       = -31122
-	CodeAgentUnavailable    = -31123
-	CodeStorageUnavailable  = -31130
+	CodeRequestCancelled    = -32800 // $/cancelRequest took the request back
+	CodeServerOverloaded    = -32001 // too much at once; try again after data.retryAfterMs
+	CodeNotInitialized      = -32002 // initialize comes first
+	CodeAlreadyInitialized  = -32003 // initialize comes once
+	CodeThreadNotFound      = -32010 // there is no such thread, or you may not see it
+	CodeThreadNotActive     = -32011 // the thread is paused, archived or ended: data.status, data.endReason
+	CodeTurnInProgress      = -32012 // a turn runs: data.activeTurnId, data.queueLength; nothing was stored
+	CodeTurnNotFound        = -32013 // the thread never had such a turn
+	CodeTurnNotRunning      = -32014 // the turn is queued or over: data.status
+	CodeApprovalExpired     = -32020 // the answer comes too late
+	CodeUnauthenticated     = -31110 // the token is missing, wrong or has expired
+	CodeForbidden           = -31111 // you may not do this
+	CodeConflict            = -31112 // somebody was faster; data holds the current state
+	CodeInvalidConfig       = -31113 // the config key data.field is unknown or has a wrong value
+	CodeQueueCleared        = -31114 // the queued turn you wait for was taken out
+	CodeItemNotFound        = -31115 // there is no such item, approval or question
+	CodeQueueFull           = -31117 // data.limit turns wait already
+	CodeAlreadyResolved     = -31118 // somebody answered before: data.decision
+	CodeStaleBinding        = -31119 // the tools were registered anew: data.bindingGeneration
+	CodeThreadExists        = -31120 // the id is taken
+	CodeIdempotencyMismatch = -31121 // the idempotencyKey was used with other params
+	CodeAgentNotFound       = -31122 // no agent has that name
+	CodeAgentUnavailable    = -31123 // the agent cannot work now
+	CodeStorageUnavailable  = -31130 // nothing can be stored: the disk is full or failed; data.hint
 )
 
 // ErrorNames gives each code its stable name, which is also data.name.
@@ -122,6 +123,16 @@ func (e *Error) Error() string { return e.Message }
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error) //nolint:errorlint // Is is called for each error of the chain
 	return ok && t.Code == e.Code
+}
+
+// named returns e with the name of its code, where whoever made it left that out.
+func (e *Error) named() *Error {
+	if e.Data.Name != "" {
+		return e
+	}
+	n := *e
+	n.Data.Name = ErrorNames[e.Code]
+	return &n
 }
 
 // AsError finds the *Error in err, or makes an InternalError that hides err's text.

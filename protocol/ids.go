@@ -47,15 +47,20 @@ func NewID(prefix string) string {
 	return prefix + lastID.id.String()
 }
 
+// tooFarAhead bounds what RaiseIDs believes: beyond it no clock was set back, somebody
+// made the id up.
+const tooFarAhead = 10 * 365 * 24 * time.Hour
+
 // RaiseIDs makes all later ids greater than id. A thread calls it with the newest id it
-// holds, so that order survives a clock that was set back between two runs.
+// holds, so that order survives a clock that was set back between two runs. What is no id
+// of ours, or more than ten years ahead, changes nothing.
 func RaiseIDs(id string) {
 	_, s, ok := strings.Cut(id, "_")
 	if !ok {
 		return
 	}
 	u, err := ulid.ParseStrict(s)
-	if err != nil {
+	if err != nil || u.Time() > uint64(time.Now().Add(tooFarAhead).UnixMilli()) {
 		return
 	}
 	lastID.Lock()

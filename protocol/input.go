@@ -4,91 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
 
-// Part is one piece of a message. Which fields it has is up to its type.
-type Part struct {
-	Type     string          `json:"type"`               // text, image, audio, file, data, mention, custom
-	Text     string          `json:"text,omitempty"`     // text
-	URL      string          `json:"url,omitempty"`      // image, audio: url or data
-	Data     json.RawMessage `json:"data,omitempty"`     // image, audio, file: a string in base64; data: any JSON
-	MimeType string          `json:"mimeType,omitempty"` // image, audio, file
-	Path     string          `json:"path,omitempty"`     // file (or data), mention
-	Name     string          `json:"name,omitempty"`     // file, mention
-	Kind     string          `json:"kind,omitempty"`     // custom
-	Content  json.RawMessage `json:"content,omitempty"`  // custom: any JSON, untouched
-}
-
-type partRule struct {
-	need     []string // all of these
-	oneOf    []string // and exactly one of these
-	optional []string
-	binary   bool // data must be a string
-}
-
-var partRules = map[string]partRule{
-	"text":    {need: []string{"text"}},
-	"image":   {oneOf: []string{"url", "data"}, optional: []string{"mimeType"}, binary: true},
-	"audio":   {oneOf: []string{"url", "data"}, optional: []string{"mimeType"}, binary: true},
-	"file":    {oneOf: []string{"path", "data"}, optional: []string{"name", "mimeType"}, binary: true},
-	"data":    {need: []string{"data"}},
-	"mention": {need: []string{"name"}, optional: []string{"path"}},
-	"custom":  {need: []string{"kind", "content"}},
-}
-
-// PartTypes lists the types of parts.
-func PartTypes() []string {
-	return []string{"text", "image", "audio", "file", "data", "mention", "custom"}
-}
-
-// checkStrict refuses parts of unknown type, with fields of another type, or without
-// the fields of their own.
-func (Part) checkStrict(raw []byte, path string) error {
-	present := map[string][]byte{}
-	for key, value := range members(raw) {
-		present[key] = value
-	}
-	var typ string
-	if err := json.Unmarshal(present["type"], &typ); err != nil {
-		return &FieldError{join(path, "type"), "must be one of " + strings.Join(PartTypes(), ", ")}
-	}
-	rule, ok := partRules[typ]
-	if !ok {
-		return &FieldError{join(path, "type"), fmt.Sprintf("%q is not a type of part; it must be one of %s", typ, strings.Join(PartTypes(), ", "))}
-	}
-	for _, name := range rule.need {
-		if present[name] == nil {
-			return &FieldError{join(path, name), "is required in a part of type " + typ}
-		}
-	}
-	n := 0
-	for key := range present {
-		if slices.Contains(rule.oneOf, key) {
-			n++
-		} else if key != "type" && !slices.Contains(rule.need, key) && !slices.Contains(rule.optional, key) {
-			return &FieldError{join(path, key), "is not a field of a part of type " + typ}
-		}
-	}
-	if len(rule.oneOf) > 0 && n != 1 {
-		return &FieldError{join(path, rule.oneOf[0]), fmt.Sprintf("a part of type %s needs either %s", typ, strings.Join(rule.oneOf, " or "))}
-	}
-	if d := present["data"]; rule.binary && d != nil && d[0] != '"' {
-		return &FieldError{join(path, "data"), "must be a string in base64"}
-	}
-	return nil
-}
-
-// MarshalJSON writes the part, with text also where it is empty.
-func (p Part) MarshalJSON() ([]byte, error) {
-	type plain Part
-	b, err := marshal(plain(p))
-	if err == nil && p.Type == "text" && p.Text == "" {
-		b = append(b[:len(b)-1], `,"text":""}`...)
-	}
-	return b, err
-}
+var (
+	partType    = reflect.TypeFor[Part]()
+	messageType = reflect.TypeFor[Message]()
+)
 
 // MessageRole says who speaks in a message of an input.
 type MessageRole string
@@ -135,17 +59,6 @@ func (in Input) Text() string {
 	return strings.Join(texts, "\n")
 }
 
-// PartsText returns the text of the text parts, joined by newlines.
-func PartsText(parts []Part) string {
-	var texts []string
-	for _, p := range parts {
-		if p.Type == "text" {
-			texts = append(texts, p.Text)
-		}
-	}
-	return strings.Join(texts, "\n")
-}
-
 // MarshalJSON writes the canonical form.
 func (in Input) MarshalJSON() ([]byte, error) {
 	switch {
@@ -173,8 +86,28 @@ func (in *Input) UnmarshalJSON(b []byte) error {
 		return nil
 	case b[0] == '{':
 		return in.add(b)
+	default:
+		return in.addAll(b)
 	}
-	for _, raw := range elements(b) {
+}
+
+// addAll reads a list. Parts in a row make one user message.
+func (in *Input) addAll(list []byte) error {
+	for _, raw := range elements(list) {
+		if isMessage(raw) {
+			return in.addEach(list)
+		}
+	}
+	var parts []Part
+	if err := json.Unmarshal(list, &parts); err != nil || len(parts) == 0 {
+		return err
+	}
+	*in = Input{{Role: RoleUser, Parts: parts}}
+	return nil
+}
+
+func (in *Input) addEach(list []byte) error {
+	for _, raw := range elements(list) {
 		if err := in.add(raw); err != nil {
 			return err
 		}
@@ -182,7 +115,7 @@ func (in *Input) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// add appends one {role, parts} or one part; parts in a row make one user message.
+// add appends one {role, parts} or one part.
 func (in *Input) add(raw []byte) error {
 	if isMessage(raw) {
 		var m Message
@@ -205,49 +138,45 @@ func (in *Input) add(raw []byte) error {
 }
 
 func isMessage(raw []byte) bool {
-	for key := range members(raw) {
-		if key == "role" || key == "parts" {
-			return true
-		}
-	}
-	return false
+	return Member(raw, "role") != nil || Member(raw, "parts") != nil
 }
 
 // checkStrict checks every part and role, and that a list does not mix parts and
 // messages.
-func (Input) checkStrict(raw []byte, path string) error {
+func (Input) checkStrict(raw []byte) *FieldError {
 	switch raw[0] {
 	case '"':
 		return nil
 	case '{':
-		return checkInputElement(raw, path)
+		return checkInputElement(raw, isMessage(raw))
 	case '[':
+		return checkInputList(raw)
 	default:
-		return &FieldError{path, "must be a string, a part, a list of parts or {role, parts}"}
+		return &FieldError{"", "must be a string, a part, a list of parts or {role, parts}"}
 	}
-	mixed := 0
+}
+
+func checkInputList(raw []byte) *FieldError {
+	var messages, parts bool
 	for i, e := range elements(raw) {
 		if e[0] != '{' {
-			return &FieldError{index(path, i), "must be a part or {role, parts}"}
+			return (&FieldError{"", "must be a part or {role, parts}"}).at(i)
 		}
-		if err := checkInputElement(e, index(path, i)); err != nil {
-			return err
+		message := isMessage(e)
+		messages, parts = messages || message, parts || !message
+		if err := checkInputElement(e, message); err != nil {
+			return err.at(i)
 		}
-		if isMessage(e) {
-			mixed |= 1
-		} else {
-			mixed |= 2
-		}
-		if mixed == 3 {
-			return &FieldError{index(path, i), "a list holds either parts or {role, parts}, not both"}
+		if messages && parts {
+			return (&FieldError{"", "a list holds either parts or {role, parts}, not both"}).at(i)
 		}
 	}
 	return nil
 }
 
-func checkInputElement(raw []byte, path string) error {
-	if isMessage(raw) {
-		return checkType(messageType, raw, path)
+func checkInputElement(raw []byte, message bool) *FieldError {
+	if message {
+		return checkOf(messageType)(raw)
 	}
-	return checkType(partType, raw, path)
+	return checkOf(partType)(raw)
 }

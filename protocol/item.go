@@ -1,10 +1,6 @@
 package protocol
 
-import (
-	"encoding/json"
-	"reflect"
-	"strings"
-)
+import "encoding/json"
 
 // ItemType says what an item is and which fields it has.
 type ItemType string
@@ -27,24 +23,6 @@ const (
 	ItemError            ItemType = "error"
 )
 
-// itemFields lists the fields that each type has beside the common ones.
-var itemFields = map[ItemType][]string{
-	ItemUserMessage:      {"content", "sender", "delivery"},
-	ItemDeveloperMessage: {"text", "visibility"},
-	ItemAgentMessage:     {"text", "citations"},
-	ItemReasoning:        {"text"},
-	ItemToolCall:         {"tool", "namespace", "callId", "executor", "arguments", "result", "error", "durationMs"},
-	ItemCommandExecution: {"callId", "command", "cwd", "output", "outputTruncated", "exitCode", "durationMs"},
-	ItemFileChange:       {"callId", "changes"},
-	ItemPlan:             {"entries"},
-	ItemApproval:         {"approvalId", "kind", "operation", "target", "scopeKey", "reason", "decisions", "expiresAt", "decision", "by"},
-	ItemQuestion:         {"requestId", "questions", "answers", "outcome", "by"},
-	ItemState:            {"state"},
-	ItemCustom:           {"kind", "role", "content"},
-	ItemNotice:           {"kind", "text"},
-	ItemError:            {"code", "message"},
-}
-
 // Values lists the types.
 func (ItemType) Values() []string {
 	return []string{
@@ -52,10 +30,6 @@ func (ItemType) Values() []string {
 		"plan", "approval", "question", "state", "custom", "notice", "error",
 	}
 }
-
-// Fields returns the names of the fields that items of type t have beside the common
-// ones, nil for an unknown type.
-func (t ItemType) Fields() []string { return itemFields[t] }
 
 // ItemStatus says where an item is in its life.
 type ItemStatus string
@@ -234,64 +208,4 @@ type Option struct {
 // Answer holds what was chosen or written.
 type Answer struct {
 	Answers []string `json:"answers"`
-}
-
-type plainItem Item // without methods, so that encoding/json does the work
-
-var knownItemFields = fieldNames(reflect.TypeFor[plainItem]())
-
-func fieldNames(t reflect.Type) map[string]bool {
-	names := map[string]bool{}
-	for f := range structFields(t) {
-		names[f.name] = true
-	}
-	return names
-}
-
-// HasText reports whether items of type t carry Text.
-func (t ItemType) HasText() bool {
-	switch t {
-	case ItemAgentMessage, ItemReasoning, ItemDeveloperMessage, ItemNotice:
-		return true
-	default:
-		return false
-	}
-}
-
-// MarshalJSON writes the item with its extra fields, and text also where it is empty.
-func (it Item) MarshalJSON() ([]byte, error) {
-	b, err := marshal(plainItem(it))
-	if err != nil {
-		return nil, err
-	}
-	if it.Text == "" && it.Type.HasText() {
-		b = append(b[:len(b)-1], `,"text":""}`...)
-	}
-	if len(it.Extra) > 0 {
-		extra, err := marshal(it.Extra)
-		if err != nil {
-			return nil, err
-		}
-		b = append(append(b[:len(b)-1], ','), extra[1:]...)
-	}
-	return b, nil
-}
-
-// UnmarshalJSON reads an item and keeps the fields it does not know in Extra.
-func (it *Item) UnmarshalJSON(b []byte) error {
-	var p plainItem
-	if err := json.Unmarshal(b, &p); err != nil {
-		return err
-	}
-	for key, raw := range members(b) {
-		if knownItemFields[key] {
-			continue
-		}
-		if p.Extra == nil {
-			p.Extra = Object{}
-		}
-		p.Extra[strings.Clone(key)] = append(json.RawMessage(nil), raw...)
-	}
-	*it = Item(p)
-	return nil
 }

@@ -419,3 +419,6 @@ type ThreadAccessUpdateParams struct {
 	ThreadID string  `json:"threadId"`
 	Grants   []Grant `json:"grants"` // all of them; those not named lose access
 }
+
+// MarkReplayed says that the result is that of an earlier request.
+func (r *Replay) MarkReplayed() { r.Replayed = true }

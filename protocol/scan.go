@@ -1,29 +1,69 @@
 package protocol
 
 import (
+	"bytes"
 	"encoding/json"
 	"iter"
+	"unicode/utf8"
 )
 
-// members yields the members of a JSON object in order, elements those of an array.
-// raw must be valid JSON; of another kind of value they yield nothing. Keys are
-// unescaped; values are slices of raw.
+// A scanner walks over the members of one JSON object or the elements of one array,
+// without copying. It expects valid JSON; of anything else it yields what it can make
+// out, and stops.
+type scanner struct {
+	raw []byte
+	pos int
+}
+
+// scan begins at the content of the object or array that raw is; open is '{' or '['.
+// Of another kind of value nothing is found.
+func scan(raw []byte, open byte) scanner {
+	i := skipSpace(raw, 0)
+	if i >= len(raw) || raw[i] != open {
+		return scanner{raw, len(raw)}
+	}
+	return scanner{raw, i + 1}
+}
+
+// member returns the next member of an object: the key with its quotes, and the value.
+func (s *scanner) member() (key, value []byte, ok bool) {
+	i := skipSpace(s.raw, s.pos)
+	if i >= len(s.raw) || s.raw[i] != '"' {
+		return nil, nil, false
+	}
+	end := skipString(s.raw, i)
+	key = s.raw[i:end]
+	if i = skipSpace(s.raw, end); i >= len(s.raw) || s.raw[i] != ':' {
+		return nil, nil, false
+	}
+	s.pos = i + 1
+	value, ok = s.element()
+	return key, value, ok
+}
+
+// element returns the next element of an array.
+func (s *scanner) element() (value []byte, ok bool) {
+	i := skipSpace(s.raw, s.pos)
+	end := skipValue(s.raw, i)
+	if end == i {
+		return nil, false
+	}
+	s.pos = skipSpace(s.raw, end)
+	if s.pos < len(s.raw) && s.raw[s.pos] == ',' {
+		s.pos++
+	}
+	return s.raw[i:end], true
+}
+
+// members yields the members of a JSON object in order, elements those of an array. Of
+// another kind of value they yield nothing. Keys are unescaped; values are slices of
+// raw.
 func members(raw []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
-		i := skipSpace(raw, 0)
-		if i >= len(raw) || raw[i] != '{' {
-			return
-		}
-		for i = skipSpace(raw, i+1); i < len(raw) && raw[i] != '}'; {
-			end := skipValue(raw, i)
-			key := unquote(raw[i:end])
-			i = skipSpace(raw, skipSpace(raw, end)+1) // past the colon
-			end = skipValue(raw, i)
-			if !yield(key, raw[i:end]) {
+		s := scan(raw, '{')
+		for key, value, ok := s.member(); ok; key, value, ok = s.member() {
+			if !yield(unquote(key), value) {
 				return
-			}
-			if i = skipSpace(raw, end); i < len(raw) && raw[i] == ',' {
-				i = skipSpace(raw, i+1)
 			}
 		}
 	}
@@ -31,19 +71,13 @@ func members(raw []byte) iter.Seq2[string, []byte] {
 
 func elements(raw []byte) iter.Seq2[int, []byte] {
 	return func(yield func(int, []byte) bool) {
-		i := skipSpace(raw, 0)
-		if i >= len(raw) || raw[i] != '[' {
-			return
-		}
+		s := scan(raw, '[')
 		n := 0
-		for i = skipSpace(raw, i+1); i < len(raw) && raw[i] != ']'; n++ {
-			end := skipValue(raw, i)
-			if !yield(n, raw[i:end]) {
+		for value, ok := s.element(); ok; value, ok = s.element() {
+			if !yield(n, value) {
 				return
 			}
-			if i = skipSpace(raw, end); i < len(raw) && raw[i] == ',' {
-				i = skipSpace(raw, i+1)
-			}
+			n++
 		}
 	}
 }
@@ -55,7 +89,8 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// skipValue returns the index after the value that begins at i.
+// skipValue returns the index after the value that begins at i, which is i where none
+// does.
 func skipValue(b []byte, i int) int {
 	depth := 0
 	for ; i < len(b); i++ {
@@ -83,47 +118,78 @@ func skipValue(b []byte, i int) int {
 	return i
 }
 
+// skipString returns the index after the string that begins at i.
 func skipString(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
+	begin := i
+	for i++; ; i++ {
+		n := bytes.IndexByte(b[min(i, len(b)):], '"')
+		if n < 0 {
+			return len(b)
+		}
+		i += n
+		backslashes := 0
+		for k := i - 1; k > begin && b[k] == '\\'; k-- {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
 			return i + 1
 		}
 	}
-	return len(b)
 }
 
+// unquote returns what a JSON string says, as encoding/json reads it; empty for another
+// kind of value.
 func unquote(b []byte) string {
+	if s, ok := plainString(b); ok {
+		return string(s)
+	}
+	var s string
+	_ = json.Unmarshal(b, &s)
+	return s
+}
+
+// plainString returns the inside of a JSON string that says what is written: it holds
+// neither escapes nor bytes that are not UTF-8.
+func plainString(b []byte) ([]byte, bool) {
+	if len(b) < 2 || b[0] != '"' || b[len(b)-1] != '"' {
+		return nil, false
+	}
+	b = b[1 : len(b)-1]
+	ascii := true
 	for _, c := range b {
 		if c == '\\' {
-			var s string
-			_ = json.Unmarshal(b, &s)
-			return s
+			return nil, false
 		}
+		ascii = ascii && c < utf8.RuneSelf
 	}
-	if len(b) < 2 {
-		return ""
-	}
-	return string(b[1 : len(b)-1])
+	return b, ascii || utf8.Valid(b)
 }
 
-// Member returns the value of one member of a JSON object as it stands there, nil if
-// there is none. raw must be valid JSON.
+// Member returns the value of one member of a JSON object as it stands there, a slice
+// of raw; nil if there is none, or raw is no object. Of members with the same name it is
+// the first.
 func Member(raw []byte, key string) json.RawMessage {
-	for k, v := range members(raw) {
-		if k == key {
+	s := scan(raw, '{')
+	for k, v, ok := s.member(); ok; k, v, ok = s.member() {
+		if saysString(k, key) {
 			return v
 		}
 	}
 	return nil
 }
 
+// saysString reports whether the JSON string b says s.
+func saysString(b []byte, s string) bool {
+	if plain, ok := plainString(b); ok {
+		return string(plain) == s
+	}
+	return unquote(b) == s
+}
+
 // maxDepth bounds the nesting of what a client sends.
 const maxDepth = 200
 
-// Depth reports whether raw nests deeper than the daemon accepts.
+// tooDeep reports whether raw nests deeper than the daemon accepts.
 func tooDeep(raw []byte) bool {
 	depth := 0
 	for i := 0; i < len(raw); i++ {

@@ -14,10 +14,10 @@ type ThreadStatus string
 
 // The states of a thread.
 const (
-	ThreadActive   ThreadStatus = "active"   // turns run
-	ThreadPaused   ThreadStatus = "paused"   // nothing starts until thread/resume
-	ThreadArchived ThreadStatus = "archived" // put away; thread/unarchive brings it back
-	ThreadEnded    ThreadStatus = "ended"    // readable, final
+	StatusActive   ThreadStatus = "active"   // turns run
+	StatusPaused   ThreadStatus = "paused"   // nothing starts until thread/resume
+	StatusArchived ThreadStatus = "archived" // put away; thread/unarchive brings it back
+	StatusEnded    ThreadStatus = "ended"    // readable, final
 )
 
 // Values lists the states.

@@ -1,7 +1,7 @@
 package protocol
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 	"time"
 )
@@ -11,6 +11,8 @@ import (
 type Time int64
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
+
+var errTime = errors.New("must be a time in RFC 3339, such as 2026-01-31T12:00:00.000Z")
 
 // Now returns the present moment.
 func Now() Time { return Time(time.Now().UnixMilli()) }
@@ -25,19 +27,23 @@ func (t Time) String() string { return t.Time().Format(timeLayout) }
 func (t Time) MarshalJSON() ([]byte, error) {
 	b := make([]byte, 0, len(timeLayout)+2)
 	b = append(b, '"')
-	b = t.Time().AppendFormat(b, timeLayout)
+	b = t.append(b)
 	return append(b, '"'), nil
 }
 
-// UnmarshalJSON reads any RFC 3339 time and rounds it down to milliseconds.
+// UnmarshalJSON reads any RFC 3339 time of the years 1 to 9999 and rounds it down to
+// milliseconds.
 func (t *Time) UnmarshalJSON(b []byte) error {
 	s, err := strconv.Unquote(string(b))
 	if err != nil {
-		return fmt.Errorf("must be a time in RFC 3339, such as 2026-01-31T12:00:00.000Z")
+		return errTime
 	}
 	v, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
-		return fmt.Errorf("must be a time in RFC 3339, such as 2026-01-31T12:00:00.000Z")
+		return errTime
+	}
+	if year := v.UTC().Year(); year < 1 || year > 9999 {
+		return errTime
 	}
 	*t = Time(v.UnixMilli())
 	return nil

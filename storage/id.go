@@ -11,7 +11,8 @@ const maxPrefix = 16
 
 // ParseID splits an id such as thr_01JD3Z… into its prefix, without the underscore,
 // and the 16 bytes of its ULID, which sort as the ULIDs do. The prefix is 1 to 16
-// small letters, the ULID is written in capitals. Anything else is ErrBadID.
+// small letters, the ULID is written in capitals and not all zeros. Anything else is
+// ErrBadID.
 //
 // The ULID alone is what a thing is known by: two ids that differ in the prefix only
 // are the same thing to a store, and it gives back the one it was given last.
@@ -33,6 +34,9 @@ func ParseID(id string) (prefix string, key [16]byte, err error) {
 	u, err := ulid.ParseStrict(id[n+1:])
 	if err != nil {
 		return "", key, fmt.Errorf("%w: %.60q: %w", ErrBadID, id, err)
+	}
+	if u.IsZero() {
+		return "", key, fmt.Errorf("%w: %.60q is all zeros", ErrBadID, id)
 	}
 	return id[:n], u, nil
 }

@@ -38,7 +38,8 @@ type Store interface {
 	// done is called exactly once, from the committer, in the order of the Commit
 	// calls and with no lock held; it must not block. Its error is nil; or ErrExists,
 	// ErrConflict, ErrBadID or ErrBadBatch (this batch changed nothing, later ones go
-	// on); or a *Error that wraps ErrFailed (this and every later batch are not
+	// on); or a *Error that wraps ErrCorrupt (the same, as the row that the batch
+	// would replace is damaged) or ErrFailed (this and every later batch are not
 	// kept); or ErrClosed. b and what it holds must not be changed after the call.
 	Commit(b *Batch, done func(error))
 

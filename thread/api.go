@@ -85,6 +85,11 @@ const (
 	// ClassLast ends all that was said about a key: what is kept aside under it is
 	// dropped, and the frame is treated as ClassState.
 	ClassLast Class = 3
+	// ClassSnapshot is the state of an item in progress, sent where a subscription
+	// joins the live stream. Offer always takes it, in its order: a subscription that
+	// was behind joins only when nothing else waits, so there is one set of them at
+	// most.
+	ClassSnapshot Class = 4
 )
 
 // Peer is a connection as threads see it.

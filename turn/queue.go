@@ -22,10 +22,10 @@ var (
 // Queue holds the rule "one running turn a thread" and the order of those that wait. It
 // is a plain value: no lock, no clock, no I/O. Each method changes it and returns what
 // must happen, which the caller makes happen in one commit. Its fields are its state as
-// it is stored; only its methods change them.
+// it is stored; only its methods change them. A copy is not touched by later changes.
 //
 // Revision grows by one whenever a turn enters or leaves the waiting list, and at every
-// edit, pause and resume.
+// edit, new order, clearing, pause and resume.
 type Queue struct {
 	Running  string               `json:"running,omitempty"`
 	Waiting  []string             `json:"waiting,omitempty"`
@@ -51,8 +51,7 @@ func (q *Queue) Accept(id string, busy protocol.IfBusy, max int) (protocol.Dispo
 		if len(q.Waiting) >= max {
 			return "", ErrFull
 		}
-		q.Waiting = append(q.Waiting, id)
-		q.Revision++
+		q.insert(len(q.Waiting), id)
 		return protocol.DispositionQueued, nil
 	case protocol.BusySteer:
 		return protocol.DispositionSteered, nil
@@ -60,9 +59,8 @@ func (q *Queue) Accept(id string, busy protocol.IfBusy, max int) (protocol.Dispo
 		if len(q.Waiting) >= max {
 			return "", ErrFull
 		}
-		q.Waiting = slices.Insert(q.Waiting, 0, id)
+		q.insert(0, id)
 		q.First++
-		q.Revision++
 		return protocol.DispositionQueued, nil
 	default:
 		return "", ErrBusy
@@ -76,16 +74,23 @@ func (q *Queue) PushFirst(id string) protocol.Disposition {
 		q.Running = id
 		return protocol.DispositionStarted
 	}
-	q.Waiting = slices.Insert(q.Waiting, q.First, id)
-	q.Revision++
+	q.insert(q.First, id)
 	return protocol.DispositionQueued
+}
+
+// insert puts a turn at a place of the list, in a new array: a copy of the queue may
+// share the old one.
+func (q *Queue) insert(i int, id string) {
+	q.Waiting = slices.Insert(slices.Clip(q.Waiting), i, id)
+	q.Revision++
 }
 
 // End is how a turn ended.
 type End struct {
 	Status protocol.TurnStatus
 	Reason protocol.CancelReason
-	// Queue is what the interrupt asked for; it outranks the policy.
+	// Queue is what an interrupt of the turn asked for, if there was one. Clear and
+	// continue outrank the policy.
 	Queue protocol.InterruptQueue
 }
 
@@ -96,8 +101,9 @@ type After struct {
 }
 
 // Finish takes the running turn out and applies the policy to what waits. Call Next
-// afterwards. A turn that was replaced, cleared the thread or fell to a shutdown does not
-// trigger the policy; nor does one where nothing waits.
+// afterwards. A turn that was replaced, or fell to a shutdown or to the end of its thread,
+// does not trigger the policy; nor does one where nothing waits. The policy does not clear
+// turns that must run next; an interrupt does.
 func (q *Queue) Finish(end End, policy protocol.QueuePolicy) After {
 	q.Running = ""
 	reaction, reason := q.reaction(end, policy)
@@ -106,7 +112,11 @@ func (q *Queue) Finish(end End, policy protocol.QueuePolicy) After {
 	}
 	switch reaction {
 	case protocol.QueueClear:
-		return After{Cleared: q.Clear()}
+		keep := q.First
+		if end.Queue == protocol.InterruptClear {
+			keep = 0
+		}
+		return After{Cleared: q.clearFrom(keep)}
 	case protocol.QueuePause:
 		if q.Paused {
 			return After{}
@@ -119,29 +129,32 @@ func (q *Queue) Finish(end End, policy protocol.QueuePolicy) After {
 }
 
 func (q *Queue) reaction(end End, policy protocol.QueuePolicy) (protocol.QueueReaction, protocol.PauseReason) {
-	switch end.Status {
-	case protocol.TurnFailed:
+	failed := end.Status == protocol.TurnFailed
+	switch {
+	case failed:
 		q.Failures++
-		if q.Failures >= MaxFailures {
-			return protocol.QueuePause, protocol.PauseRepeatedFailure
-		}
-		return orPause(policy.OnFailed), protocol.PauseTurnFailed
-	case protocol.TurnCancelled:
-		if end.Reason == protocol.CancelReplaced || end.Reason == protocol.CancelShutdown {
-			return protocol.QueueContinue, ""
-		}
-		switch end.Queue {
-		case protocol.InterruptClear:
-			return protocol.QueueClear, ""
-		case protocol.InterruptContinue:
-			return protocol.QueueContinue, ""
-		default:
-			return orPause(policy.OnCancelled), protocol.PauseTurnCancelled
-		}
-	default:
+	case end.Status == protocol.TurnCompleted:
 		q.Failures = 0
+	}
+	switch {
+	case end.Queue == protocol.InterruptClear:
+		return protocol.QueueClear, ""
+	case failed && q.Failures >= MaxFailures:
+		return protocol.QueuePause, protocol.PauseRepeatedFailure
+	case end.Queue == protocol.InterruptContinue:
+		return protocol.QueueContinue, ""
+	case failed:
+		return orPause(policy.OnFailed), protocol.PauseTurnFailed
+	case end.Status == protocol.TurnCancelled && !exempt(end.Reason):
+		return orPause(policy.OnCancelled), protocol.PauseTurnCancelled
+	default:
 		return protocol.QueueContinue, ""
 	}
+}
+
+// exempt reports whether turns that were cancelled for this reason leave the queue alone.
+func exempt(r protocol.CancelReason) bool {
+	return r == protocol.CancelReplaced || r == protocol.CancelShutdown || r == protocol.CancelThreadEnded
 }
 
 func orPause(r protocol.QueueReaction) protocol.QueueReaction {
@@ -191,6 +204,7 @@ func (q *Queue) Edited(id string) error {
 }
 
 // Reorder puts the waiting turns into another order; order must hold each of them once.
+// After it none must run next: the order is what was asked for.
 func (q *Queue) Reorder(order []string) error {
 	a, b := slices.Sorted(slices.Values(order)), slices.Sorted(slices.Values(q.Waiting))
 	if !slices.Equal(a, b) {
@@ -202,13 +216,17 @@ func (q *Queue) Reorder(order []string) error {
 	return nil
 }
 
-// Clear takes all waiting turns out and returns them in order.
-func (q *Queue) Clear() []string {
-	if len(q.Waiting) == 0 {
+// Clear takes all waiting turns out and returns them in order. It is one change.
+func (q *Queue) Clear() []string { return q.clearFrom(0) }
+
+// clearFrom takes the waiting turns out but for so many at the head.
+func (q *Queue) clearFrom(keep int) []string {
+	if len(q.Waiting) <= keep {
 		return nil
 	}
-	cleared := q.Waiting
-	q.Waiting, q.First = nil, 0
+	cleared := q.Waiting[keep:]
+	q.Waiting = slices.Clip(q.Waiting[:keep])
+	q.First = min(q.First, keep)
 	q.Revision++
 	return cleared
 }

@@ -34,6 +34,11 @@ func appendTime(b []byte, at int64) []byte {
 
 func timeAt(b []byte) int64 { return int64(binary.BigEndian.Uint64(b) ^ (1 << 63)) }
 
+// seqKey is the key of an event.
+func seqKey(thread id, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 24), thread[:]...), seq)
+}
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const sumSize = 4
@@ -161,7 +166,9 @@ func appendRow(b []byte, r *storage.Row) []byte {
 func parseRow(b []byte) (r storage.Row, ok bool) {
 	p := parser{rest: b}
 	r.ID, r.Owner = p.string(), p.string()
-	if n := p.uvarint(); n > 0 && n <= uint64(len(p.rest)) {
+	if n := p.uvarint(); n > uint64(len(p.rest)) {
+		p.failed = true
+	} else if n > 0 {
 		r.Readers = make([]string, n)
 		for i := range r.Readers {
 			r.Readers[i] = p.string()

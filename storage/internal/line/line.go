@@ -8,7 +8,10 @@
 // while work is done.
 package line
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // Line is an ordered queue. Make one with [New].
 type Line[T any] struct {
@@ -61,6 +64,7 @@ func (l *Line[T]) Close() {
 
 func (l *Line[T]) run() {
 	for {
+		runtime.Gosched()
 		todo, late := l.take()
 		switch {
 		case len(todo) > 0:

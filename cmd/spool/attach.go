@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/sdk"
+)
+
+const attachLong = `Follow a thread live, whoever writes into it, beginning with what is in progress. Each
+line that is typed is put into its queue, or run at once if nothing runs.
+
+Ctrl-C interrupts the running turn; a second one soon after, or one while nothing runs,
+leaves. So does the end of the input (Ctrl-D); if the input is no terminal, after the
+turns of its lines have ended. Leaving changes nothing on the thread.
+
+With --json every event is printed as the daemon sent it, one a line.`
+
+const attachExample = `  spool attach last
+  spool attach last --no-input --json
+  spool attach last --after-seq 0 --no-input   # all of it from the beginning, then live
+  printf 'First\nSecond\n' | spool attach last`
+
+func newAttach(a *app) *cobra.Command {
+	var noInput bool
+	var afterSeq int64
+	cmd := &cobra.Command{
+		Use:     "attach THREAD",
+		Short:   "Follow a thread live, and write into it",
+		Long:    attachLong,
+		Example: attachExample,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts := &sdk.SubscribeOptions{}
+			if afterSeq >= 0 {
+				seq := uint64(afterSeq)
+				opts.AfterSeq = &seq
+			}
+			return a.withThread(cmd.Context(), args[0], func(ctx context.Context, t *sdk.Thread) error {
+				return a.attach(ctx, t, opts, !noInput)
+			})
+		},
+		ValidArgsFunction: completeThread(a),
+	}
+	cmd.Flags().BoolVar(&noInput, "no-input", false, "only follow; do not read standard input")
+	cmd.Flags().Int64Var(&afterSeq, "after-seq", -1, "first replay the events after this `SEQ`; 0 is all of them")
+	return cmd
+}
+
+// leaveWindow is how soon a second Ctrl-C must follow to leave while a turn runs.
+const leaveWindow = 3 * time.Second
+
+// attachment is a thread that somebody sits at.
+type attachment struct {
+	app    *app
+	thread *sdk.Thread
+	show   func(sdk.Event)
+	script *transcript // nil with --json
+
+	running  string          // the turn that runs
+	mine     map[string]bool // turns from this input that have not ended
+	echoed   map[string]bool // turns whose text stands on the terminal already
+	stopping time.Time       // of the last Ctrl-C that interrupted
+}
+
+// happening is the next event of a subscription, or its end.
+type happening struct {
+	event sdk.Event
+	err   error
+}
+
+func (a *app) attach(ctx context.Context, t *sdk.Thread, opts *sdk.SubscribeOptions, input bool) error {
+	sub, err := t.Listen(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &attachment{app: a, thread: t, mine: map[string]bool{}, echoed: map[string]bool{}}
+	end := s.printer()
+	if opts.AfterSeq == nil {
+		s.snapshot(sub.Snapshot())
+	}
+	var lines <-chan string
+	if input {
+		lines = readLines(ctx, a.in)
+	}
+	ctrlC := make(chan os.Signal, 2)
+	signal.Notify(ctrlC, os.Interrupt)
+	defer signal.Stop(ctrlC)
+	return errors.Join(s.loop(ctx, follow(ctx, sub), lines, ctrlC), end())
+}
+
+// printer sets how events are shown.
+func (s *attachment) printer() (end func() error) {
+	if s.app.json {
+		s.show, end = s.app.printer()
+		return end
+	}
+	s.script = s.app.newTranscript()
+	s.show = s.script.event
+	return s.script.end
+}
+
+// follow gives out the events of a subscription until ctx ends.
+func follow(ctx context.Context, sub *sdk.Subscription) <-chan happening {
+	events := make(chan happening)
+	go func() {
+		defer close(events)
+		for ev, err := range sub.Events(ctx) {
+			select {
+			case events <- happening{ev, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return events
+}
+
+// readLines gives out the lines of the input. Its goroutine may wait in a read until the
+// process ends.
+func readLines(ctx context.Context, in io.Reader) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		r := bufio.NewReader(in)
+		for {
+			line, err := r.ReadString('\n')
+			if strings.TrimSpace(line) != "" {
+				select {
+				case lines <- trimNewline(line):
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+// loop handles what happens until there is nothing more to wait for.
+func (s *attachment) loop(ctx context.Context, events <-chan happening, lines <-chan string, ctrlC <-chan os.Signal) error {
+	ended := false // the input
+	for {
+		if ended && (isTerminal(s.app.in) || len(s.mine) == 0) {
+			return nil
+		}
+		select {
+		case h, ok := <-events:
+			if !ok || h.err != nil {
+				return h.err
+			}
+			if s.handle(h.event) {
+				return nil
+			}
+		case line, ok := <-lines:
+			if !ok {
+				ended, lines = true, nil
+			} else if err := s.enqueue(ctx, line); err != nil {
+				return err
+			}
+		case <-ctrlC:
+			if s.running == "" || time.Since(s.stopping) < leaveWindow {
+				return exitStatus(exitInterrupted)
+			}
+			s.stopping = time.Now()
+			if _, err := s.thread.Interrupt(ctx, &protocol.TurnInterruptParams{TurnID: s.running}); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// snapshot shows what is in progress.
+func (s *attachment) snapshot(snap protocol.ThreadSnapshot) {
+	if snap.ActiveTurn == nil {
+		return
+	}
+	s.running = snap.ActiveTurn.ID
+	if s.script == nil {
+		return
+	}
+	for _, it := range snap.ActiveTurn.Items {
+		kind := sdk.EventItemUpdated
+		if it.Status != protocol.ItemInProgress {
+			kind = sdk.EventItemCompleted
+		}
+		s.handle(sdk.Event{Type: kind, TurnID: it.TurnID, ItemID: it.ID, Item: &it})
+	}
+}
+
+// handle shows an event and reports whether it is the last of the thread.
+func (s *attachment) handle(ev sdk.Event) (last bool) {
+	if s.script != nil && ev.Type == sdk.EventItemCompleted && ev.Item != nil && ev.Item.Type == protocol.ItemUserMessage && !s.echoed[ev.TurnID] {
+		s.script.said(ev.Item)
+	}
+	s.show(ev)
+	switch {
+	case ev.Type == sdk.EventTurnStarted:
+		s.running = ev.TurnID
+	case ev.Terminal():
+		delete(s.mine, ev.TurnID)
+		delete(s.echoed, ev.TurnID)
+		if s.running == ev.TurnID {
+			s.running = ""
+		}
+		if s.script != nil && ev.Turn != nil && ev.Err() != nil {
+			s.script.remark("turn " + describeEnd(ev.Turn))
+		}
+	case ev.Type == sdk.EventThreadEnded, ev.Type == sdk.EventThreadDeleted:
+		if s.script != nil {
+			s.script.remark(strings.ReplaceAll(string(ev.Type), "_", " "))
+		}
+		return true
+	}
+	return false
+}
+
+// enqueue gives a line to the agent. That the daemon refuses it does not end the
+// attachment.
+func (s *attachment) enqueue(ctx context.Context, line string) error {
+	text, err := checkText(line)
+	if err != nil {
+		return err
+	}
+	r, err := s.thread.Enqueue(ctx, sdk.Text(text), nil)
+	if _, refused := errors.AsType[*protocol.Error](err); refused {
+		s.app.printError(fmt.Errorf("the line was not accepted: %w", err))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.mine[r.TurnID] = true
+	switch {
+	case r.Disposition == protocol.DispositionStarted:
+		s.echoed[r.TurnID] = isTerminal(s.app.in)
+	case s.script != nil:
+		s.script.remark(fmt.Sprintf("waiting, position %d", r.Turn.Position))
+	}
+	return nil
+}

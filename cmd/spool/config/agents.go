@@ -1,0 +1,234 @@
+package config
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spoolhq/spool/protocol"
+)
+
+// The kinds of agents.
+const (
+	KindScript = "script"
+	KindOpenAI = "openai"
+)
+
+var kinds = []string{KindScript, KindOpenAI}
+
+// Agent is a configured agent, a table agents.NAME of the file.
+type Agent struct {
+	Name        string
+	Kind        string
+	Description string
+	Config      protocol.Object // where a thread says nothing
+	Modes       []protocol.Mode
+
+	// Of kind openai only.
+	BaseURL      string
+	APIKeyEnv    string // variable that holds the key
+	APIKey       Secret // empty: there is none
+	Model        string
+	API          string
+	Instructions string
+
+	where string // file and line, for errors
+}
+
+// Secret is a text that is not printed.
+type Secret string
+
+// String returns a mark instead of the text.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(secret)"
+}
+
+// GoString is String.
+func (s Secret) GoString() string { return s.String() }
+
+// AgentKey is a row of the table of an agent's settings.
+type AgentKey struct {
+	Name  string
+	Doc   string
+	Kind  string // the one kind that has it; empty: all
+	field func(*Agent) *string
+}
+
+// AgentKeys lists the settings of an agent, in the order of the documentation.
+func AgentKeys() []AgentKey { return slices.Clone(agentKeys) }
+
+var agentKeys = []AgentKey{
+	{Name: "kind", Doc: "script or openai; required", field: func(a *Agent) *string { return &a.Kind }},
+	{Name: "description", Doc: "for people who choose", field: func(a *Agent) *string { return &a.Description }},
+	{Name: "config", Doc: "config of threads and turns that say nothing; a table"},
+	{Name: "modes", Doc: "modes that every thread of the agent has; a list of tables"},
+	{Name: "base_url", Doc: "address of the API", Kind: KindOpenAI, field: func(a *Agent) *string { return &a.BaseURL }},
+	{Name: "api_key_env", Doc: "variable that holds the key", Kind: KindOpenAI, field: func(a *Agent) *string { return &a.APIKeyEnv }},
+	{Name: "api_key", Doc: "the key itself; only in a file of mode 0600", Kind: KindOpenAI, field: func(a *Agent) *string { return (*string)(&a.APIKey) }},
+	{Name: "model", Doc: "model of threads that name none", Kind: KindOpenAI, field: func(a *Agent) *string { return &a.Model }},
+	{Name: "api", Doc: "which API it speaks", Kind: KindOpenAI, field: func(a *Agent) *string { return &a.API }},
+	{Name: "instructions", Doc: "what the model is told first", Kind: KindOpenAI, field: func(a *Agent) *string { return &a.Instructions }},
+}
+
+var agentName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+
+// applyAgents reads the table agents.
+func (f *file) applyAgents(c *Config, p *problems, n node) {
+	if n.table == nil {
+		p.add(f.at(n), "agents %w", wrongType("a table with one table for each agent, such as [agents.helper]", n.value))
+		return
+	}
+	for _, entry := range inOrder(n.table) {
+		name := strings.TrimPrefix(entry.name, "agents.")
+		switch {
+		case !agentName.MatchString(name):
+			p.add(f.at(entry), "%q cannot be the name of an agent: use letters, digits, and _ . - inside", name)
+		case entry.table == nil:
+			p.add(f.at(entry), "%s %w", entry.name, wrongType("a table", entry.value))
+		default:
+			c.Agents = append(c.Agents, f.agent(p, name, entry))
+		}
+	}
+}
+
+func (f *file) agent(p *problems, name string, entry node) Agent {
+	a := Agent{Name: name, where: f.at(entry)}
+	for _, n := range inOrder(entry.table) {
+		if err := f.agentKey(&a, entry.table["kind"].value, n); err != nil {
+			p.add(f.at(n), "%w", err)
+		}
+	}
+	return a
+}
+
+// agentKey sets one key of an agent of the given kind.
+func (f *file) agentKey(a *Agent, kind any, n node) error {
+	name := n.name[strings.LastIndex(n.name, ".")+1:]
+	i := slices.IndexFunc(agentKeys, func(k AgentKey) bool { return k.Name == name })
+	if i < 0 {
+		return unknownAgentKey(n.name, name)
+	}
+	switch k := agentKeys[i]; {
+	case k.Kind != "" && k.Kind != kind && slices.Contains(kinds, fmt.Sprint(kind)):
+		return fmt.Errorf("%s is for agents of kind %s; this one is of kind %s", n.name, k.Kind, kind)
+	case name == "config":
+		return a.readConfig(n)
+	case name == "modes":
+		return a.readModes(n)
+	case name == "api_key" && f.mode.Perm()&0o077 != 0:
+		return fmt.Errorf("%s holds a key, and others may read the file (mode %04o): run chmod 600 %s, or name a variable with api_key_env", n.name, f.mode.Perm(), f.path)
+	default:
+		if err := assign(k.field(a), n.value); err != nil {
+			return fmt.Errorf("%s %w", n.name, err)
+		}
+		return nil
+	}
+}
+
+// unknownAgentKey also finds keys that belong into the table config.
+func unknownAgentKey(full, name string) error {
+	hint := didYouMean(name, agentKeyNames())
+	for f := range reflect.TypeFor[protocol.Config]().Fields() {
+		if key, _, _ := strings.Cut(f.Tag.Get("json"), ","); key == name {
+			hint = fmt.Sprintf("; did you mean %q?", strings.TrimSuffix(full, name)+"config."+name)
+		}
+	}
+	return fmt.Errorf("there is no setting %q%s", full, hint)
+}
+
+func agentKeyNames() []string {
+	names := make([]string, len(agentKeys))
+	for i, k := range agentKeys {
+		names[i] = k.Name
+	}
+	return names
+}
+
+func (a *Agent) readConfig(n node) error {
+	if n.table == nil {
+		return fmt.Errorf("%s %w", n.name, wrongType("a table", n.value))
+	}
+	a.Config = protocol.Object{}
+	for key, child := range n.table {
+		raw, err := json.Marshal(child.value)
+		if err != nil {
+			return fmt.Errorf("%s cannot be written as JSON: %w", child.name, err)
+		}
+		a.Config[key] = raw
+	}
+	if _, err := protocol.ParseConfig(a.Config); err != nil {
+		return fmt.Errorf("%s.%w", n.name, err)
+	}
+	return nil
+}
+
+func (a *Agent) readModes(n node) error {
+	raw, err := json.Marshal(n.value)
+	if err != nil {
+		return fmt.Errorf("%s cannot be written as JSON: %w", n.name, err)
+	}
+	cfg, err := protocol.ParseConfig(protocol.Object{"modes": raw})
+	if err != nil {
+		return fmt.Errorf("%s%w", strings.TrimSuffix(n.name, "modes"), err)
+	}
+	a.Modes = cfg.Modes
+	return nil
+}
+
+// finishAgents adds the agents that nobody has to configure, and finds keys and the
+// default.
+func (c *Config) finishAgents(env Env, p *problems) {
+	first := ""
+	if len(c.Agents) > 0 {
+		first = c.Agents[0].Name
+	} else if env["OPENAI_API_KEY"] != "" || env["OPENAI_BASE_URL"] != "" {
+		first = KindOpenAI
+		c.Agents = append(c.Agents, Agent{Name: KindOpenAI, Kind: KindOpenAI, Description: "Model from the environment", Model: env["OPENAI_MODEL"]})
+	}
+	if !slices.ContainsFunc(c.Agents, func(a Agent) bool { return a.Name == KindScript }) {
+		c.Agents = append(c.Agents, Agent{Name: KindScript, Kind: KindScript, Description: "Answers without a model; lines that begin with / are directives"})
+	}
+	names := make([]string, len(c.Agents))
+	for i := range c.Agents {
+		a := &c.Agents[i]
+		names[i] = a.Name
+		if err := a.finish(env); err != nil {
+			p.add(a.where, "%w", err)
+		}
+		if a.Kind == KindOpenAI && a.APIKey == "" && a.BaseURL == "" {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("agent %s has no key: set the variable %s, or its turns will fail", a.Name, a.APIKeyEnv))
+		}
+	}
+	c.Default = cmp.Or(c.Default, first, KindScript)
+	if !slices.Contains(names, c.Default) {
+		p.add("default_agent", "there is no agent %q; the agents are %s%s", c.Default, strings.Join(names, ", "), didYouMean(c.Default, names))
+	}
+	slices.SortFunc(c.Agents, func(a, b Agent) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// finish checks the kind and finds the key.
+func (a *Agent) finish(env Env) error {
+	switch {
+	case a.Kind == "":
+		return fmt.Errorf("agents.%s has no kind; set it to one of %s", a.Name, strings.Join(kinds, ", "))
+	case !slices.Contains(kinds, a.Kind):
+		return fmt.Errorf("agents.%s has the kind %q, which this version does not know; it knows %s%s", a.Name, a.Kind, strings.Join(kinds, ", "), didYouMean(a.Kind, kinds))
+	case a.Kind != KindOpenAI:
+		return nil
+	case a.APIKey != "" && a.APIKeyEnv != "":
+		return fmt.Errorf("agents.%s has both api_key and api_key_env; keep one", a.Name)
+	}
+	a.BaseURL = cmp.Or(a.BaseURL, env["OPENAI_BASE_URL"])
+	if a.APIKey == "" {
+		a.APIKeyEnv = cmp.Or(a.APIKeyEnv, "OPENAI_API_KEY")
+		a.APIKey = Secret(env[a.APIKeyEnv])
+	}
+	return nil
+}

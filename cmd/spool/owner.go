@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// ownerFile is the file in a folder of data that is locked while a daemon has them, and
+// that says which one.
+func ownerFile(data string) string { return filepath.Join(data, "daemon.lock") }
+
+// errLocked is returned for a lock that another process has.
+var errLocked = errors.New("locked")
+
+// ownData takes the data for this process until release is called. The store has a lock of
+// its own; this one can tell who the other is.
+func ownData(data, socket string) (release func(), err error) {
+	if err := makePrivateDir(data); err != nil {
+		return nil, err
+	}
+	f, err := tryLock(ownerFile(data))
+	if errors.Is(err, errLocked) {
+		return nil, fmt.Errorf("the data in %s are in use by another daemon%s; stop that one with spool stop, or choose other data with --data", data, readOwner(data))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the data in %s: %w", data, err)
+	}
+	text := fmt.Sprintf("process %d, socket %s\n", os.Getpid(), socket)
+	if err := errors.Join(f.Truncate(0), writeAt(f, text)); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot write %s: %w", f.Name(), err)
+	}
+	return func() { _ = errors.Join(f.Truncate(0), f.Close()) }, nil
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// readOwner returns what the owner of the data wrote about itself.
+func readOwner(data string) string {
+	f, err := os.Open(ownerFile(data))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 4096))
+	if text = bytes.TrimSpace(text); err != nil || len(text) == 0 {
+		return ""
+	}
+	return " (" + clean(string(text)) + ")"
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const rootLong = `Spool keeps conversations with agents: threads of turns, stored durably by one daemon
+that every client on the machine shares.
+
+A command that needs the daemon starts it in the background. Threads are named by
+their id, by the beginning or end of it as long as that fits one thread only, or by
+"last" for the one that was active last.
+
+Exit codes:
+  0    done
+  1    an error that no other code stands for
+  2    wrong command line or configuration
+  3    the turn failed
+  4    the turn was cancelled
+  5    a turn is running, and --if-busy says to refuse then
+  6    no such thread, turn or agent
+  7    the daemon cannot be reached or started
+  130  left with Ctrl-C`
+
+const rootExample = `  spool run "What is a spool?"        # begin a thread and print the answer
+  spool run -t last "And a bobbin?"   # go on with it
+  spool threads list                  # what there is
+  spool attach last                   # follow a thread and write into it
+  spool serve --listen ws://127.0.0.1:7717`
+
+// newRoot returns the tree of commands.
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "spool",
+		Short:         "Keep conversations with agents",
+		Long:          rootLong,
+		Example:       rootExample,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			a.running = true
+		},
+	}
+	group(a, root)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	f := root.PersistentFlags()
+	f.StringVar(&a.configFile, "config", "", "configuration `FILE` (default $XDG_CONFIG_HOME/spool/config.toml)")
+	f.StringVar(&a.data, "data", "", "`DIR` of the data (default $XDG_DATA_HOME/spool)")
+	f.StringVar(&a.socket, "socket", "", "`PATH` of the daemon's socket (default $XDG_RUNTIME_DIR/spool/spool.sock)")
+	f.BoolVar(&a.noStart, "no-start", false, "do not start a daemon if none is running")
+	f.BoolVar(&a.json, "json", false, "print JSON, also for errors")
+	root.AddCommand(
+		newRun(a), newAttach(a), newThreads(a), newQueue(a), newInterrupt(a),
+		newAgents(a), newStdio(a), newStatus(a), newStop(a), newVersion(a),
+	)
+	return root
+}
+
+// group makes a command that only holds others print its help, and refuse names that it
+// does not hold.
+func group(a *app, cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		a.running = false
+		hint := ""
+		if cmd.SuggestionsMinimumDistance <= 0 {
+			cmd.SuggestionsMinimumDistance = 2
+		}
+		if list := cmd.SuggestionsFor(args[0]); len(list) > 0 {
+			hint = fmt.Sprintf("; did you mean %s?", strings.Join(list, " or "))
+		}
+		return fmt.Errorf("there is no command %q%s", strings.TrimSpace(cmd.CommandPath()+" "+args[0]), hint)
+	}
+}
+
+// newVersion prints the version.
+func newVersion(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of this binary",
+		Long:    "Print the version of this binary. spool status tells that of the running daemon.",
+		Example: "  spool version\n  spool version --json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			info := buildInfo()
+			if a.json {
+				return a.printJSON(info)
+			}
+			fmt.Fprintf(a.out, "spool %s (protocol %s, %s, %s)\n", info.Version, info.ProtocolVersion, info.Go, info.Platform)
+			return nil
+		},
+	}
+}

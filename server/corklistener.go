@@ -1,0 +1,40 @@
+package server
+
+import (
+	"context"
+
+	"log"
+	"net"
+
+	"github.com/rs/zerolog"
+)
+
+// corkListener puts a cork on every connection, where upgrade finds it again.
+type corkListener struct{ net.Listener }
+
+// Accept waits for the next connection.
+func (l corkListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newCork(c), nil
+}
+
+type socketKey struct{}
+
+func withSocket(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, socketKey{}, c)
+}
+
+// newQuietLog returns a logger for net/http, whose complaints are about clients.
+func newQuietLog(l zerolog.Logger) *log.Logger {
+	return log.New(writerFunc(func(p []byte) (int, error) {
+		l.Debug().Bytes("http", p).Msg("bad HTTP request")
+		return len(p), nil
+	}), "", 0)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

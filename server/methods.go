@@ -1,0 +1,81 @@
+package server
+
+import "github.com/spoolhq/spool/protocol"
+
+// methods is the table of all methods that the daemon offers.
+func methods(h *Hub) map[string]*method {
+	m := h.manager
+	table := map[string]*method{}
+	for _, row := range []*method{
+		local(protocol.MethodInitialize, (*conn).initialize),
+		local(protocol.MethodConnectionUpdate, (*conn).update),
+
+		on(protocol.MethodThreadStart, m.Start),
+		on(protocol.MethodThreadGetOrCreate, m.GetOrCreate),
+		on(protocol.MethodThreadResume, m.Resume),
+		on(protocol.MethodThreadRead, m.Read),
+		on(protocol.MethodThreadList, m.List),
+		on(protocol.MethodThreadTurnsList, m.TurnsList),
+		on(protocol.MethodThreadItemsList, m.ItemsList),
+		on(protocol.MethodThreadSubscribe, m.Subscribe),
+		on(protocol.MethodThreadUnsubscribe, m.Unsubscribe),
+		on(protocol.MethodThreadRename, m.Rename),
+		on(protocol.MethodThreadMetadataUpdate, m.MetadataUpdate),
+		on(protocol.MethodThreadConfigUpdate, m.ConfigUpdate),
+		on(protocol.MethodThreadModeSet, m.ModeSet),
+		on(protocol.MethodThreadPause, m.Pause),
+		on(protocol.MethodThreadArchive, m.Archive),
+		on(protocol.MethodThreadUnarchive, m.Unarchive),
+		on(protocol.MethodThreadEnd, m.End),
+		on(protocol.MethodThreadEndAll, m.EndAll),
+		on(protocol.MethodThreadDelete, m.Delete),
+		on(protocol.MethodThreadReset, m.Reset),
+		on(protocol.MethodThreadFork, m.Fork),
+		on(protocol.MethodThreadRollback, m.Rollback),
+		on(protocol.MethodThreadExport, m.Export),
+		on(protocol.MethodThreadImport, m.Import),
+		on(protocol.MethodThreadItemsAppend, m.ItemsAppend),
+		on(protocol.MethodThreadItemsUpdate, m.ItemsUpdate),
+		on(protocol.MethodThreadItemsReplace, m.ItemsReplace),
+		on(protocol.MethodThreadPresenceList, m.PresenceList),
+		on(protocol.MethodThreadAccessUpdate, m.AccessUpdate),
+
+		on(protocol.MethodTurnRun, m.TurnRun),
+		on(protocol.MethodTurnStart, m.TurnStart),
+		on(protocol.MethodTurnEnqueue, m.TurnEnqueue),
+		on(protocol.MethodTurnSteer, m.TurnSteer),
+		on(protocol.MethodTurnInterrupt, m.TurnInterrupt),
+		on(protocol.MethodTurnWait, m.TurnWait),
+		on(protocol.MethodTurnRead, m.TurnRead),
+		on(protocol.MethodTurnQueueList, m.QueueList),
+		on(protocol.MethodTurnQueueUpdate, m.QueueUpdate),
+		on(protocol.MethodTurnQueueRemove, m.QueueRemove),
+		on(protocol.MethodTurnQueueMove, m.QueueReorder),
+		on(protocol.MethodTurnQueueClear, m.QueueClear),
+		on(protocol.MethodTurnQueuePause, m.QueuePause),
+		on(protocol.MethodTurnQueueResume, m.QueueResume),
+
+		local(protocol.MethodAgentList, (*conn).agentList),
+		local(protocol.MethodAgentRead, (*conn).agentRead),
+
+		local(protocol.MethodServerInfo, (*conn).info),
+		local(protocol.MethodServerPing, (*conn).ping),
+		local(protocol.MethodServerStats, (*conn).stats),
+		local(protocol.MethodServerConnectionsList, (*conn).connectionsList),
+		on(protocol.MethodServerShutdown, h.shut),
+	} {
+		table[row.info.Name] = row
+	}
+	return table
+}
+
+// notOffered lists the methods of the contract that this version does not have: the
+// daemon asks its clients nothing yet, as its capabilities say.
+func notOffered() []string {
+	return []string{
+		protocol.MethodToolRegister.Name, protocol.MethodToolUnregister.Name, protocol.MethodToolList.Name,
+		protocol.MethodApprovalList.Name, protocol.MethodApprovalRespond.Name,
+		protocol.MethodApprovalRulesList.Name, protocol.MethodApprovalRulesRemove.Name,
+		protocol.MethodQuestionList.Name, protocol.MethodQuestionRespond.Name,
+	}
+}

@@ -1,0 +1,351 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/thread"
+)
+
+const (
+	// flushBytes is what the writer takes at once. It is also the least a client must
+	// take within Limits.SlowConsumer to count as alive.
+	flushBytes = 16 << 10
+	// frameOverhead is what a waiting frame costs beside its bytes.
+	frameOverhead = 32
+	// keptFrames is the size of a queue that an idle connection may keep.
+	keptFrames = 16
+)
+
+// outbox holds what waits to be sent on one connection, in one order, and owns the
+// goroutine that sends it, which exists only while something waits.
+type outbox struct {
+	transport Transport
+	limit     int             // of responses; three quarters of it for all else
+	ctx       context.Context // of the connection
+	spawn     func(func())    // starts a goroutine that the connection waits for
+	fail      func(error)     // called once, when nothing more can be sent
+
+	mu      sync.Mutex
+	changed sync.Cond        // something was sent, or closed
+	queue   []protocol.Frame // what waits begins at head
+	head    int
+	bytes   int // of what waits, with overhead, until it is written
+	aside   aside
+	behind  []*thread.Subscription
+	ready   bool             // the handshake is over: events may be sent
+	held    []protocol.Frame // snapshots that wait for it
+	writing bool             // the writer exists
+	closed  bool
+	watch   watchdog
+}
+
+func newOutbox(ctx context.Context, t Transport, l Limits, spawn func(func()), fail func(error)) *outbox {
+	o := &outbox{transport: t, limit: l.OutboxBytes, ctx: ctx, spawn: spawn, fail: fail}
+	o.changed.L = &o.mu
+	o.watch.timeout = l.SlowConsumer
+	return o
+}
+
+func cost(f protocol.Frame) int { return len(f) + frameOverhead }
+
+// respond queues a frame that must arrive: there is always room for it, as no more
+// requests are read while there is too much.
+func (o *outbox) respond(f protocol.Frame) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.push(f)
+	}
+}
+
+// offer queues an event; see thread.Peer.Offer. Before the handshake is over nothing is
+// sent: subscriptions fall behind and are caught up then, and state frames are not owed.
+func (o *outbox) offer(f protocol.Frame, class thread.Class, key string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.closed:
+	case class == thread.ClassSnapshot && !o.ready:
+		o.held = append(o.held, f)
+	case class == thread.ClassSnapshot:
+		o.push(f)
+	case class == thread.ClassStream && !o.room(f):
+		return false
+	case class == thread.ClassStream:
+		o.push(f)
+	case o.ready:
+		o.offerState(f, class, key)
+	}
+	return true
+}
+
+// offerState queues a frame of which the latest counts, or keeps it aside.
+func (o *outbox) offerState(f protocol.Frame, class thread.Class, key string) {
+	if class == thread.ClassLast {
+		o.aside.drop(key)
+	}
+	if o.aside.empty() && o.room(f) {
+		o.push(f)
+		return
+	}
+	o.aside.put(key, f)
+	o.wake()
+}
+
+// room reports whether an event may be queued now. An empty queue takes any.
+func (o *outbox) room(f protocol.Frame) bool {
+	return o.ready && (o.bytes == 0 || o.bytes+cost(f) <= o.limit/4*3)
+}
+
+func (o *outbox) push(f protocol.Frame) {
+	if len(o.queue) == cap(o.queue) && o.head > len(o.queue)/2 {
+		// The frames that the writer has in hand stay where they are: they begin at
+		// head, beyond what is overwritten.
+		n := copy(o.queue, o.queue[o.head:])
+		o.queue, o.head = o.queue[:n], 0
+	}
+	o.queue = append(o.queue, f)
+	o.bytes += cost(f)
+	o.wake()
+}
+
+// fillLater has s filled when nothing else waits; see thread.Peer.Behind.
+func (o *outbox) fillLater(s *thread.Subscription) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.behind = append(o.behind, s)
+		o.wake()
+	}
+}
+
+// begin lets events out: the handshake is over.
+func (o *outbox) begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ready = true
+	for _, f := range o.held {
+		o.push(f)
+	}
+	o.held = nil
+	o.wake()
+}
+
+// wake starts the writer where it has something to do. o.mu is held.
+func (o *outbox) wake() {
+	if o.writing || o.closed || !o.waiting() {
+		return
+	}
+	o.writing = true
+	o.watch.start(o.transport.Taken(), o.check)
+	o.spawn(o.write)
+}
+
+func (o *outbox) waiting() bool {
+	return o.head < len(o.queue) || !o.aside.empty() || o.ready && len(o.behind) > 0
+}
+
+// write is the writer: it sends until nothing waits.
+func (o *outbox) write() {
+	for {
+		frames, sub := o.next()
+		var err error
+		switch {
+		case sub != nil:
+			err = o.fill(sub)
+		case len(frames) > 0:
+			err = o.transport.Write(frames)
+			o.wrote(frames)
+		default:
+			return
+		}
+		if err != nil {
+			o.close()
+			o.fail(err)
+		}
+	}
+}
+
+// next returns what to send: some of the queue, or else a subscription to fill.
+func (o *outbox) next() ([]protocol.Frame, *thread.Subscription) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || !o.waiting() {
+		o.writing = false
+		o.changed.Broadcast()
+		return nil, nil
+	}
+	if o.head == len(o.queue) {
+		for f := range o.aside.take(o.limit / 2) {
+			o.push(f)
+		}
+	}
+	if wait := o.queue[o.head:]; len(wait) > 0 {
+		return wait[:batch(wait)], nil
+	}
+	s := o.behind[0]
+	o.behind = o.behind[1:]
+	return nil, s
+}
+
+// batch returns how many frames make one flush.
+func batch(frames []protocol.Frame) int {
+	n, size := 0, 0
+	for n < len(frames) && (n == 0 || size+len(frames[n]) <= flushBytes) {
+		size += len(frames[n])
+		n++
+	}
+	return n
+}
+
+// wrote takes frames, the head of the queue, out of it.
+func (o *outbox) wrote(frames []protocol.Frame) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, f := range frames {
+		o.bytes -= cost(f)
+	}
+	if o.closed {
+		return
+	}
+	clear(o.queue[o.head : o.head+len(frames)])
+	o.head += len(frames)
+	if o.head == len(o.queue) {
+		o.queue, o.head = o.queue[:0], 0
+		if cap(o.queue) > keptFrames {
+			o.queue = nil
+		}
+	}
+	o.changed.Broadcast()
+}
+
+// fill sends the next page of a subscription that is behind.
+func (o *outbox) fill(s *thread.Subscription) error {
+	frames, more, err := s.Fill(o.ctx)
+	if err != nil && o.ctx.Err() != nil {
+		return nil // the connection ends
+	}
+	for len(frames) > 0 {
+		n := batch(frames)
+		if err := o.transport.Write(frames[:n]); err != nil {
+			return err
+		}
+		frames = frames[n:]
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errJournal, err)
+	}
+	if more {
+		o.fillLater(s)
+	}
+	return nil
+}
+
+// errJournal is the part of outbox.fail's error that says that not the client is to blame.
+var errJournal = errors.New("the journal of a thread cannot be read")
+
+// check is called by the watchdog's timer.
+func (o *outbox) check() {
+	o.mu.Lock()
+	stalled := !o.closed && o.watch.stalled(o.writing, o.transport.Taken())
+	o.mu.Unlock()
+	if stalled {
+		o.fail(&CloseError{CloseTryLater, "nothing was read for " + o.watch.timeout.String()})
+	}
+}
+
+// waitRoom returns when responses fit again, or false when the outbox is closed.
+func (o *outbox) waitRoom() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for !o.closed && o.bytes > o.limit {
+		o.changed.Wait()
+	}
+	return !o.closed
+}
+
+// flush returns when nothing waits to be sent any more, or ctx ends.
+func (o *outbox) flush(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.changed.Broadcast()
+	})
+	defer stop()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for !o.closed && ctx.Err() == nil && (o.writing || o.waiting()) {
+		o.changed.Wait()
+	}
+}
+
+// close drops what waits. What the writer has in hand is still written.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.queue, o.head, o.held, o.behind, o.aside = nil, 0, nil, nil, aside{}
+	o.watch.stop()
+	o.changed.Broadcast()
+}
+
+// queued returns the bytes that wait to be sent.
+func (o *outbox) queued() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}
+
+// watchdog notices that nothing is taken while something waits. Its timer runs at most
+// once in timeout and not at all on an idle connection. outbox.mu guards it.
+type watchdog struct {
+	timeout time.Duration
+	timer   *time.Timer
+	armed   bool
+	taken   uint64    // when last seen to grow, or the writer started
+	since   time.Time // of that
+}
+
+// start is called when the writer starts.
+func (w *watchdog) start(taken uint64, check func()) {
+	w.taken, w.since = taken, time.Now()
+	switch {
+	case w.armed:
+		return
+	case w.timer == nil:
+		w.timer = time.AfterFunc(w.timeout, check)
+	default:
+		w.timer.Reset(w.timeout)
+	}
+	w.armed = true
+}
+
+// stalled is called when the timer fires.
+func (w *watchdog) stalled(writing bool, taken uint64) bool {
+	w.armed = false
+	if !writing {
+		return false
+	}
+	now := time.Now()
+	if taken != w.taken {
+		w.taken, w.since = taken, now
+	}
+	left := w.timeout - now.Sub(w.since)
+	if left <= 0 {
+		return true
+	}
+	w.timer.Reset(left)
+	w.armed = true
+	return false
+}
+
+func (w *watchdog) stop() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}

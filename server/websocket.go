@@ -1,0 +1,125 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/spoolhq/spool/protocol"
+)
+
+const (
+	// sendBuffer is the kernel's share of what waits for a client. It is kept small,
+	// so that memory for a connection stays bounded, and grows by lastBuffer when a
+	// client that does not read is closed: what was begun and the close then fit.
+	sendBuffer = 96 << 10
+	lastBuffer = 208 << 10
+
+	// closeTime bounds the wait for the other end's close.
+	closeTime = 2 * time.Second
+	// keptMessage is the largest buffer for reading that is used again.
+	keptMessage = 64 << 10
+)
+
+// messages are buffers that WebSocket messages are read into before their size is known.
+var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// webSocket is a Transport with one message a text frame. Contexts are never passed to
+// coder/websocket with an end: it would close the connection when one expires.
+type webSocket struct {
+	conn *websocket.Conn
+	sock *cork
+	ping *keepAlive
+}
+
+// newWebSocket returns a transport over an accepted WebSocket whose socket is sock. dead
+// is called when the client does not answer any more.
+func newWebSocket(conn *websocket.Conn, sock *cork, l Limits, dead func(error)) *webSocket {
+	conn.SetReadLimit(l.MaxMessageBytes)
+	if tcp, ok := sock.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer)
+	}
+	t := &webSocket{conn: conn, sock: sock}
+	t.ping = newKeepAlive(l.Ping, t.alive, func() { dead(&CloseError{CloseTryLater, "no answer to a ping"}) })
+	return t
+}
+
+// errGone is the end of a WebSocket that is closed by the client or broken: unlike at the
+// end of a line stream nothing can be answered any more.
+var errGone = errors.New("the client closed the connection")
+
+// Read returns the next message.
+func (t *webSocket) Read() ([]byte, error) {
+	kind, r, err := t.conn.Reader(context.Background())
+	if err != nil {
+		return nil, errGone
+	}
+	if kind != websocket.MessageText {
+		return nil, &CloseError{CloseUnsupported, "messages must be text frames"}
+	}
+	buf := messages.Get().(*bytes.Buffer)
+	defer func() {
+		if buf.Cap() <= keptMessage {
+			buf.Reset()
+			messages.Put(buf)
+		}
+	}()
+	switch _, err = io.Copy(buf, r); {
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		return nil, &CloseError{CloseTooLong, "message too long"}
+	case err != nil:
+		return nil, errGone
+	}
+	return bytes.Clone(buf.Bytes()), nil
+}
+
+// Write sends frames with one system call for all of them, or one in flushBytes.
+func (t *webSocket) Write(frames []protocol.Frame) error {
+	const header = 10
+	size := 0
+	for _, f := range frames {
+		size += len(f) + header
+	}
+	t.sock.cork(size)
+	var err error
+	for _, f := range frames {
+		if err = t.conn.Write(context.Background(), websocket.MessageText, f); err != nil {
+			break
+		}
+	}
+	return errors.Join(err, t.sock.uncork())
+}
+
+// Taken is the number of bytes that the kernel took.
+func (t *webSocket) Taken() uint64 { return t.sock.taken.Load() }
+
+// Close sends the code and waits a little for the client's.
+func (t *webSocket) Close(code Code, reason string) error {
+	t.ping.stop()
+	if tcp, ok := t.sock.Conn.(*net.TCPConn); ok && code == CloseTryLater {
+		_ = tcp.SetWriteBuffer(lastBuffer)
+	}
+	limit := time.AfterFunc(closeTime, func() { _ = t.sock.Close() })
+	defer limit.Stop()
+	err := t.conn.Close(websocket.StatusCode(code), reason)
+	if errors.Is(err, net.ErrClosed) || websocket.CloseStatus(err) != -1 {
+		return nil
+	}
+	return err
+}
+
+// maxPing is the most that a ping adds to what was taken.
+const maxPing = 32
+
+// alive sends a ping and waits for the answer. A client that reads slowly may be late with
+// it: it counts as dead only where it took nothing else meanwhile either.
+func (t *webSocket) alive(ctx context.Context) bool {
+	before := t.Taken()
+	return t.conn.Ping(ctx) == nil || t.Taken() > before+maxPing
+}

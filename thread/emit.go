@@ -1,0 +1,394 @@
+package thread
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/turn"
+)
+
+var _ turn.Emitter = (*run)(nil)
+
+// openItem is an item of the running turn. Guarded by Thread.mu.
+type openItem struct {
+	r      *run
+	item   protocol.Item // without the text that is in buf
+	buf    []byte        // text, arguments or output so far
+	closed bool
+	saved  int      // how much of buf is in checkpoints
+	whole  bool     // the next checkpoint holds all of it, not only what is new
+	pieces []string // ids of its checkpoints
+}
+
+// snapshot returns the item as it is now.
+func (it *openItem) snapshot() protocol.Item {
+	item := it.item
+	if !it.closed {
+		it.putText(&item)
+	}
+	return item
+}
+
+func (it *openItem) putText(item *protocol.Item) {
+	switch item.Type {
+	case protocol.ItemToolCall:
+		if item.Arguments == nil && json.Valid(it.buf) {
+			item.Arguments = append(json.RawMessage(nil), it.buf...)
+		}
+	case protocol.ItemCommandExecution:
+		item.Output = string(it.buf)
+	default:
+		if item.Type.HasText() {
+			item.Text = string(it.buf)
+		}
+	}
+}
+
+func deltaOf(t protocol.ItemType) (protocol.Notification[protocol.DeltaEvent], bool) {
+	switch t {
+	case protocol.ItemAgentMessage:
+		return protocol.EventAgentMessageDelta, true
+	case protocol.ItemReasoning:
+		return protocol.EventReasoningDelta, true
+	case protocol.ItemToolCall:
+		return protocol.EventToolArgumentsDelta, true
+	case protocol.ItemCommandExecution:
+		return protocol.EventCommandOutputDelta, true
+	default:
+		return protocol.Notification[protocol.DeltaEvent]{}, false
+	}
+}
+
+// prepare sets what every new item of a turn has.
+func (r *run) prepare(item protocol.Item, at protocol.Time) protocol.Item {
+	sanitize(&item)
+	item.ID, item.TurnID = protocol.NewID(protocol.PrefixItem), r.turn.ID
+	item.Origin, item.Revision, item.CreatedAt = protocol.OriginTurn, 1, at
+	return item
+}
+
+// Begin starts an item that grows.
+func (r *run) Begin(init protocol.Item) turn.Item {
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != r {
+		return &openItem{r: r, closed: true, item: init}
+	}
+	return r.begun(init)
+}
+
+func (r *run) begun(init protocol.Item) *openItem {
+	x := r.t.begin()
+	item := r.prepare(init, x.at)
+	item.Status = protocol.ItemInProgress
+	it := &openItem{r: r, item: item, whole: true}
+	it.buf = append(it.buf, item.Text...)
+	it.buf = append(it.buf, item.Output...)
+	r.items = append(r.items, it)
+	emit(x, protocol.EventItemStarted, protocol.ItemEvent{Header: x.next(r.turn.ID, item.ID, r.turn.TraceID), Item: item})
+	it.item.Text, it.item.Output = "", ""
+	x.commit(nil)
+	return it
+}
+
+// Add says an item that is complete from the start.
+func (r *run) Add(item protocol.Item) protocol.Item {
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != r {
+		return item
+	}
+	if r.tooLarge(int64(size(&item))) {
+		return item
+	}
+	x := t.begin()
+	item = x.addItem(r, item)
+	x.commit(nil)
+	return item
+}
+
+// addItem adds an item that is complete from the start to a change.
+func (x *change) addItem(r *run, item protocol.Item) protocol.Item {
+	item = r.prepare(item, x.at)
+	item.CompletedAt = x.at
+	if item.Status == "" || item.Status == protocol.ItemInProgress {
+		item.Status = protocol.ItemCompleted
+	}
+	r.items = append(r.items, &openItem{r: r, item: item, closed: true})
+	emit(x, protocol.EventItemCompleted, protocol.ItemEvent{Header: x.next(r.turn.ID, item.ID, r.turn.TraceID), Item: item})
+	return item
+}
+
+// ID returns the item's id.
+func (it *openItem) ID() string { return it.item.ID }
+
+// Append adds text.
+func (it *openItem) Append(text string) {
+	r := it.r
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != r || it.closed || text == "" || r.tooLarge(int64(len(it.buf)+len(text))) {
+		return
+	}
+	n, ok := deltaOf(it.item.Type)
+	offset := len(it.buf)
+	it.buf = append(it.buf, text...)
+	if ok && (r.conf.Stream == nil || *r.conf.Stream) && len(t.subs) > 0 {
+		r.tellDelta(n, it.item.ID, offset, text)
+	}
+	r.saveSoon(it)
+}
+
+func (r *run) tellDelta(n protocol.Notification[protocol.DeltaEvent], item string, offset int, text string) {
+	d := &delta{n: n, header: r.header(item), offset: offset, text: text}
+	frame, err := protocol.Encode(n, protocol.DeltaEvent{Header: d.header, Offset: offset, Delta: text})
+	if err != nil {
+		return
+	}
+	r.t.tell(effect{kind: tellDelta, method: n.Name, frame: frame, delta: d})
+}
+
+// Patch changes a state item.
+func (it *openItem) Patch(patch json.RawMessage) {
+	r := it.r
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != r || it.closed || !json.Valid(patch) {
+		return
+	}
+	state, err := protocol.MergePatch(it.item.State, patch)
+	if err != nil || r.tooLarge(int64(len(state))) {
+		return
+	}
+	it.item.State = state
+	it.whole = true
+	live(t, nil, tellLive, protocol.EventStateDelta, protocol.StateDeltaEvent{Header: r.header(it.item.ID), Patch: patch})
+	t.flush()
+	r.saveSoon(it)
+}
+
+// Complete makes the item final.
+func (it *openItem) Complete(change func(*protocol.Item)) {
+	t := it.r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != it.r || it.closed {
+		return
+	}
+	final := it.snapshot()
+	final.Status = protocol.ItemCompleted
+	if change != nil {
+		change(&final)
+		sanitize(&final)
+		if it.r.tooLarge(int64(size(&final))) {
+			return
+		}
+	}
+	keep := it.item
+	final.ID, final.TurnID, final.Type, final.Origin, final.CreatedAt = keep.ID, keep.TurnID, keep.Type, keep.Origin, keep.CreatedAt
+	if final.Status == protocol.ItemInProgress {
+		final.Status = protocol.ItemCompleted
+	}
+	it.item = final
+	it.buf = nil
+	x := t.begin()
+	x.completeFinal(it)
+	x.commit(nil)
+}
+
+// completeItem closes an item with what it has.
+func (x *change) completeItem(it *openItem) {
+	it.putText(&it.item)
+	it.buf = nil
+	x.completeFinal(it)
+}
+
+func (x *change) completeFinal(it *openItem) {
+	r := it.r
+	it.closed = true
+	it.item.CompletedAt = x.at
+	x.batch.Closed = append(x.batch.Closed, it.pieces...)
+	emit(x, protocol.EventItemCompleted, protocol.ItemEvent{Header: x.next(r.turn.ID, it.item.ID, r.turn.TraceID), Item: it.item})
+}
+
+// tooLarge fails the turn where an item would hold more than it may.
+func (r *run) tooLarge(n int64) bool {
+	if n <= r.t.m.limits.MaxItemBytes {
+		return false
+	}
+	r.stop(turn.ErrOutputTooLarge)
+	return true
+}
+
+// Steer waits for the next message that was sent into the turn.
+func (r *run) Steer(ctx context.Context) (protocol.Item, error) {
+	for {
+		if it, ok := r.Steered(); ok {
+			return it, nil
+		}
+		select {
+		case <-r.steered:
+		case <-ctx.Done():
+			return protocol.Item{}, context.Cause(ctx)
+		}
+	}
+}
+
+// Steered takes a message that was sent into the turn, if there is one. It becomes items
+// of the turn; the last of them is returned.
+func (r *run) Steered() (protocol.Item, bool) {
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != r || len(t.st.Steers) == 0 || r.interrupting {
+		return protocol.Item{}, false
+	}
+	s := t.st.Steers[0]
+	t.st.Steers = append([]steer(nil), t.st.Steers[1:]...)
+	x := t.begin()
+	x.row = true
+	var last protocol.Item
+	if s.Items != nil {
+		last = x.attach(r, s.Items)
+	}
+	for _, m := range s.Input {
+		it := messageItem(m, protocol.DeliverySteer)
+		it.Sender = s.Sender
+		last = x.addItem(r, it)
+	}
+	x.commit(nil)
+	if len(t.st.Steers) > 0 {
+		r.wakeSteer()
+	}
+	return last, true
+}
+
+func (r *run) wakeSteer() {
+	select {
+	case r.steered <- struct{}{}:
+	default:
+	}
+}
+
+// Usage reports the tokens of one model call.
+func (r *run) Usage(u protocol.Usage) {
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != r {
+		return
+	}
+	r.usage.Add(u)
+	r.used = true
+	live(t, nil, tellLive, protocol.EventUsageDelta, protocol.UsageDeltaEvent{Header: r.header(""), Usage: u})
+	t.flush()
+}
+
+// Plan replaces the plan of the turn.
+func (r *run) Plan(entries []protocol.PlanEntry) {
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != r {
+		return
+	}
+	if r.plan == nil {
+		r.plan = r.begun(protocol.Item{Type: protocol.ItemPlan})
+	}
+	r.plan.item.Entries = entries
+	x := t.begin()
+	emit(x, protocol.EventPlanUpdated, protocol.PlanUpdatedEvent{Header: x.next(r.turn.ID, r.plan.item.ID, r.turn.TraceID), Entries: entries})
+	x.commit(nil)
+	r.plan.whole = true
+	r.saveSoon(r.plan)
+}
+
+// Event says something to the people who watch.
+func (r *run) Event(kind, text string) {
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != r {
+		return
+	}
+	live(t, nil, tellLive, protocol.EventSystemNews, protocol.SystemEvent{Header: r.header(""), Kind: kind, Text: text})
+	t.flush()
+}
+
+// sanitize makes raw JSON that an agent gave wrongly into a JSON string, so that an event
+// can always be encoded.
+func sanitize(item *protocol.Item) {
+	for _, raw := range []*json.RawMessage{&item.Content, &item.Citations, &item.Arguments, &item.Target, &item.State} {
+		*raw = validJSON(*raw)
+	}
+	if item.Result != nil {
+		item.Result.Structured = validJSON(item.Result.Structured)
+		for i := range item.Result.Content {
+			p := &item.Result.Content[i]
+			p.Data, p.Content = validJSON(p.Data), validJSON(p.Content)
+		}
+	}
+	for k, v := range item.Metadata {
+		item.Metadata[k] = validJSON(v)
+	}
+	for k, v := range item.Extra {
+		item.Extra[k] = validJSON(v)
+	}
+}
+
+func validJSON(raw json.RawMessage) json.RawMessage {
+	if raw == nil || json.Valid(raw) {
+		return raw
+	}
+	s, _ := protocol.Marshal(string(raw))
+	return s
+}
+
+// size is about what the item takes when it is encoded.
+func size(item *protocol.Item) int {
+	n := len(item.Text) + len(item.Output) + len(item.Content) + len(item.Arguments) + len(item.State) + len(item.Citations)
+	if item.Result != nil {
+		n += len(item.Result.Structured)
+		for _, p := range item.Result.Content {
+			n += len(p.Text) + len(p.Data) + len(p.Content)
+		}
+	}
+	for _, c := range item.Changes {
+		n += len(c.Diff)
+	}
+	return n
+}
+
+// saveSoon makes a checkpoint of the item where its text has grown by enough, else sees to
+// it that there is one soon.
+func (r *run) saveSoon(it *openItem) {
+	limits := &r.t.m.limits
+	if len(it.buf)-it.saved >= limits.CheckpointBytes {
+		r.save(it)
+		return
+	}
+	if r.saver == nil {
+		r.saver = time.AfterFunc(limits.CheckpointInterval, r.saveAll)
+	}
+}
+
+func (r *run) saveAll() {
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.saver = nil
+	if t.run != r || t.m.stopped.Err() != nil {
+		return
+	}
+	for _, it := range r.items {
+		if !it.closed && (it.whole || len(it.buf) > it.saved) {
+			r.save(it)
+		}
+	}
+}

@@ -1,0 +1,365 @@
+package thread
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/storage"
+)
+
+// newItem reads an item as a client wrote it and fills in what the daemon sets. keepID
+// allows an id.
+func newItem(raw json.RawMessage, field string, keepID bool, at protocol.Time) (protocol.Item, error) {
+	var it protocol.Item
+	if err := protocol.DecodeItem(raw, field, &it); err != nil {
+		return it, err
+	}
+	if !keepID && it.ID != "" {
+		return it, protocol.InvalidParams(field+".id", "is given by the daemon; leave it out")
+	}
+	if !oneOf(it.Origin, "", protocol.OriginInjected, protocol.OriginImported) && !keepID {
+		return it, protocol.InvalidParams(field+".origin", "must be injected or imported")
+	}
+	if oneOf(it.Type, protocol.ItemApproval, protocol.ItemQuestion) && !keepID {
+		return it, protocol.InvalidParams(field+".type", "cannot be appended: only a turn can ask")
+	}
+	if it.Status == protocol.ItemInProgress {
+		return it, protocol.InvalidParams(field+".status", "must be final")
+	}
+	if it.Status == "" {
+		it.Status = protocol.ItemCompleted
+	}
+	if it.Origin == "" {
+		it.Origin = protocol.OriginInjected
+	}
+	if it.CreatedAt == 0 {
+		it.CreatedAt = at
+	}
+	if it.CompletedAt == 0 {
+		it.CompletedAt = it.CreatedAt
+	}
+	if it.Type == protocol.ItemDeveloperMessage && it.Visibility == "" {
+		it.Visibility = "hidden"
+	}
+	if it.Type == protocol.ItemUserMessage {
+		it.Delivery = protocol.DeliveryPending
+	}
+	if it.Revision == 0 {
+		it.Revision = 1
+	}
+	if it.ID == "" {
+		it.ID = protocol.NewID(protocol.PrefixItem)
+	} else if !protocol.ValidID(protocol.PrefixItem, it.ID) {
+		return it, protocol.InvalidParams(field+".id", "is not the id of an item")
+	}
+	return it, nil
+}
+
+// ItemsAppend stores items without running a turn. They wait for the next turn, or go into
+// the running one with deliver:steer.
+func (m *Manager) ItemsAppend(c Call, p protocol.ThreadItemsAppendParams, r Reply[protocol.ThreadItemsAppendResult]) {
+	mutate(m, c, p.ThreadID, p.IdempotencyKey, r, func(t *Thread, x *change) (protocol.ThreadItemsAppendResult, error) {
+		var none protocol.ThreadItemsAppendResult
+		if err := t.mustNotBeEnded(); err != nil {
+			return none, err
+		}
+		items, err := appended(p, x.at)
+		if err != nil {
+			return none, err
+		}
+		for i := range items {
+			if int64(size(&items[i])) > m.limits.MaxItemBytes {
+				return none, protocol.InvalidParams("items["+itoa(i)+"]", "is larger than limits.maxItemBytes")
+			}
+		}
+		x.touchActive()
+		if p.Deliver == protocol.DeliverSteer && t.run != nil {
+			t.st.Steers = append(t.st.Steers, steer{Items: items, By: c.Caller.By(), At: x.at})
+			t.run.wakeSteer()
+		} else {
+			x.pend(items)
+		}
+		return protocol.ThreadItemsAppendResult{Items: items}, nil
+	})
+}
+
+// appended returns the items that a client wants to append.
+func appended(p protocol.ThreadItemsAppendParams, at protocol.Time) ([]protocol.Item, error) {
+	if (len(p.Items) == 0) == (len(p.Input) == 0) {
+		return nil, protocol.InvalidParams("items", "or input is required, and not both")
+	}
+	var items []protocol.Item
+	for i, raw := range p.Items {
+		it, err := newItem(raw, "items["+itoa(i)+"]", false, at)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, it)
+	}
+	for _, msg := range p.Input {
+		it := messageItem(msg, protocol.DeliveryPending)
+		it.ID, it.Status, it.Origin, it.Revision = protocol.NewID(protocol.PrefixItem), protocol.ItemCompleted, protocol.OriginInjected, 1
+		it.CreatedAt, it.CompletedAt = at, at
+		items = append(items, it)
+	}
+	return items, nil
+}
+
+// changed emits thread/items/changed and returns its seq.
+func (x *change) changed(op string, turnID string, items []protocol.Item, replaced bool) uint64 {
+	changes := make([]protocol.ItemChange, len(items))
+	for i, it := range items {
+		changes[i] = protocol.ItemChange{Op: op, ItemID: it.ID, Item: it}
+	}
+	h := x.next(turnID, "", "")
+	emit(x, protocol.EventItemsChanged, protocol.ItemsChangedEvent{Header: h, Changes: changes, Replaced: replaced})
+	x.row = true
+	return h.Seq
+}
+
+// pend appends items that wait for the next turn.
+func (x *change) pend(items []protocol.Item) {
+	t := x.t
+	seq := x.changed("append", "", items, false)
+	for _, it := range items {
+		t.st.Pending = append(t.st.Pending, pendingRef{ID: it.ID, Seq: seq})
+	}
+	t.pending = append(t.pending, items...)
+}
+
+// attachPending makes the items that wait part of a turn that begins.
+func (x *change) attachPending(r *run) {
+	t := x.t
+	if len(t.pending) == 0 {
+		return
+	}
+	items := t.pending
+	t.pending, t.st.Pending = nil, nil
+	x.attachAs("update", r, items)
+}
+
+// attach appends items that were steered into the running turn; the last is returned.
+func (x *change) attach(r *run, items []protocol.Item) protocol.Item {
+	for i := range items {
+		if items[i].Type == protocol.ItemUserMessage {
+			items[i].Delivery = protocol.DeliverySteer
+		}
+	}
+	x.attachAs("append", r, items)
+	return items[len(items)-1]
+}
+
+func (x *change) attachAs(op string, r *run, items []protocol.Item) {
+	items = slices.Clone(items)
+	for i := range items {
+		items[i].TurnID = r.turn.ID
+		r.items = append(r.items, &openItem{r: r, item: items[i], closed: true})
+	}
+	x.changed(op, r.turn.ID, items, false)
+}
+
+// ItemsUpdate changes one item by a merge patch, if it is still at the expected revision.
+func (m *Manager) ItemsUpdate(c Call, p protocol.ThreadItemsUpdateParams, r Reply[protocol.ThreadItemsUpdateResult]) {
+	found, err := m.findItem(c, p.ThreadID, p.ItemID)
+	if err != nil {
+		r(protocol.ThreadItemsUpdateResult{}, err)
+		return
+	}
+	again := func(res protocol.ThreadItemsUpdateResult, err error) {
+		if !errors.Is(err, errLookAgain) {
+			r(res, err)
+		} else if !m.spawn(func() { m.ItemsUpdate(c, p, r) }) {
+			r(res, m.refuse())
+		}
+	}
+	mutate(m, c, p.ThreadID, p.IdempotencyKey, again, func(t *Thread, x *change) (protocol.ThreadItemsUpdateResult, error) {
+		var none protocol.ThreadItemsUpdateResult
+		if err := t.mustNotBeEnded(); err != nil {
+			return none, err
+		}
+		item, inMemory := t.itemNow(p.ItemID)
+		if !inMemory {
+			if found.at == 0 || max(t.st.LastEdit, t.st.Base) > found.at {
+				return none, errLookAgain
+			}
+			item = found.item
+		}
+		if item.Status == protocol.ItemInProgress {
+			return none, protocol.InvalidParams("itemId", "names an item in progress; wait until it is completed")
+		}
+		if item.Revision != p.ExpectedRevision {
+			return none, itemConflict(item)
+		}
+		updated, err := patchItem(item, p.Patch, m.limits.MaxItemBytes)
+		if err != nil {
+			return none, err
+		}
+		x.edit(updated)
+		return protocol.ThreadItemsUpdateResult{Item: updated}, nil
+	})
+}
+
+// errLookAgain: items were changed between the look at the journal and the lock.
+var errLookAgain = errors.New("the items have changed meanwhile")
+
+func itemConflict(item protocol.Item) error {
+	e := protocol.Errorf(protocol.CodeConflict, "item %s has changed", item.ID)
+	e.Data.Item = &item
+	return e
+}
+
+// patchItem applies a client's merge patch. What says which item it is and where it comes
+// from stays.
+func patchItem(item protocol.Item, patch json.RawMessage, most int64) (protocol.Item, error) {
+	if len(patch) == 0 || patch[0] != '{' {
+		return item, protocol.InvalidParams("patch", "must be an object")
+	}
+	for _, fixed := range []string{"id", "turnId", "type", "status", "createdAt", "completedAt", "revision", "origin"} {
+		if protocol.Member(patch, fixed) != nil {
+			return item, protocol.InvalidParams("patch."+fixed, "cannot be changed")
+		}
+	}
+	base, err := protocol.Marshal(item)
+	if err != nil {
+		return item, err
+	}
+	merged, err := protocol.MergePatch(base, patch)
+	if err != nil {
+		return item, protocol.InvalidParams("patch", err.Error())
+	}
+	var out protocol.Item
+	if err := protocol.DecodeItem(merged, "patch", &out); err != nil {
+		return item, err
+	}
+	if int64(size(&out)) > most {
+		return item, protocol.InvalidParams("patch", "makes the item larger than limits.maxItemBytes")
+	}
+	out.Revision = item.Revision + 1
+	return out, nil
+}
+
+// edit stores a new state of an item.
+func (x *change) edit(item protocol.Item) {
+	t := x.t
+	if i := slices.IndexFunc(t.pending, func(p protocol.Item) bool { return p.ID == item.ID }); i >= 0 {
+		t.pending = slices.Clone(t.pending)
+		t.pending[i] = item
+	}
+	if t.run != nil {
+		for _, it := range t.run.items {
+			if it.item.ID == item.ID {
+				it.item = item
+			}
+		}
+	}
+	x.touchActive()
+	seq := x.changed("update", item.TurnID, []protocol.Item{item}, false)
+	t.st.LastEdit = seq
+	x.batch.Edits = append(x.batch.Edits, storage.Edit{Item: item.ID, Seq: seq})
+	if t.touched == nil {
+		t.touched, t.latest = map[string]uint64{}, map[string]protocol.Item{}
+	}
+	t.touched[item.ID], t.latest[item.ID] = seq, item
+	x.out = append(x.out, effect{kind: call, fn: func(error) {
+		if t.touched[item.ID] == seq {
+			delete(t.touched, item.ID)
+			delete(t.latest, item.ID)
+		}
+	}})
+}
+
+// itemNow returns an item that is in memory: of the running turn, pending, or with a change
+// that is not told yet. t.mu is held.
+func (t *Thread) itemNow(id string) (protocol.Item, bool) {
+	if it, ok := t.latest[id]; ok {
+		return it, true
+	}
+	if i := slices.IndexFunc(t.pending, func(p protocol.Item) bool { return p.ID == id }); i >= 0 {
+		return t.pending[i], true
+	}
+	if t.run != nil {
+		for _, it := range t.run.items {
+			if it.item.ID == id {
+				return it.snapshot(), true
+			}
+		}
+	}
+	return protocol.Item{}, false
+}
+
+// foundItem is an item as the journal had it up to the seq at.
+type foundItem struct {
+	item protocol.Item
+	at   uint64
+}
+
+// findItem looks an item up that is history. One that is in memory is not looked for: the
+// caller asks itemNow under the lock.
+func (m *Manager) findItem(c Call, threadID, id string) (foundItem, error) {
+	for {
+		t, err := m.lock(c.Context, threadID, c.Caller.User)
+		if err != nil {
+			return foundItem{}, err
+		}
+		if _, ok := t.itemNow(id); ok {
+			t.mu.Unlock()
+			return foundItem{}, nil
+		}
+		head := t.st.Thread.HeadSeq
+		v := t.view()
+		t.mu.Unlock()
+		if err := v.wait(c.Context); err != nil {
+			return foundItem{}, err
+		}
+		item, err := v.findItem(c.Context, id)
+		if errors.Is(err, storage.ErrNotFound) {
+			return foundItem{}, protocol.Errorf(protocol.CodeItemNotFound, "the thread has no item %s", quote(id))
+		}
+		return foundItem{item, head}, m.storageErrorOf(err)
+	}
+}
+
+func (m *Manager) storageErrorOf(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return m.storageError(err)
+}
+
+// ItemsReplace replaces all items of an idle thread.
+func (m *Manager) ItemsReplace(c Call, p protocol.ThreadItemsReplaceParams, r Reply[protocol.ThreadItemsReplaceResult]) {
+	mutate(m, c, p.ThreadID, p.IdempotencyKey, r, func(t *Thread, x *change) (protocol.ThreadItemsReplaceResult, error) {
+		var none protocol.ThreadItemsReplaceResult
+		if err := t.mustNotBeEnded(); err != nil {
+			return none, err
+		}
+		if t.run != nil {
+			return none, t.inProgress()
+		}
+		if head := t.st.Thread.HeadSeq; head != p.ExpectedSeq {
+			e := protocol.Errorf(protocol.CodeConflict, "the thread has changed")
+			e.Data.HeadSeq = &head
+			return none, e
+		}
+		items := make([]protocol.Item, 0, len(p.Items))
+		seen := map[string]bool{}
+		for i, raw := range p.Items {
+			it, err := newItem(raw, "items["+itoa(i)+"]", true, x.at)
+			if err != nil {
+				return none, err
+			}
+			if seen[it.ID] {
+				return none, protocol.InvalidParams("items["+itoa(i)+"].id", "is there twice")
+			}
+			seen[it.ID] = true
+			items = append(items, it)
+		}
+		x.touchActive()
+		t.pending, t.st.Pending = nil, nil
+		t.st.Base = x.changed("replace", "", items, true)
+		return protocol.ThreadItemsReplaceResult{HeadSeq: t.st.Thread.HeadSeq}, nil
+	})
+}

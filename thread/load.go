@@ -1,0 +1,136 @@
+package thread
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/storage"
+)
+
+// read loads the thread from the store that has it. Nobody else uses it yet.
+func (t *Thread) read(ctx context.Context) error {
+	row, err := t.store.Thread(ctx, t.id)
+	if errors.Is(err, storage.ErrNotFound) {
+		t.store = t.m.cfg.Ephemeral
+		row, err = t.store.Thread(ctx, t.id)
+	}
+	if err != nil {
+		return t.m.storageError(err)
+	}
+	if t.st, err = decodeState(row); err != nil {
+		return t.m.storageError(fmt.Errorf("row of %s: %w: %w", t.id, storage.ErrCorrupt, err))
+	}
+	if t.st.Thread.HeadSeq, err = t.store.Head(ctx, t.id); err != nil {
+		return t.m.storageError(err)
+	}
+	t.flushed = t.st.Thread.HeadSeq
+	protocol.RaiseIDs(t.st.LastID)
+	if err := t.readQueue(ctx); err != nil {
+		return t.m.storageError(err)
+	}
+	if err := t.readPending(ctx); err != nil {
+		return t.m.storageError(err)
+	}
+	t.lastRuntime = t.runtime()
+	return nil
+}
+
+// readQueue brings the waiting turns into memory.
+func (t *Thread) readQueue(ctx context.Context) error {
+	for _, id := range t.st.Queue.Waiting {
+		entry, err := t.store.Turn(ctx, t.id, id)
+		if err != nil {
+			return fmt.Errorf("queued turn %s: %w", id, err)
+		}
+		turn, err := t.turnAt(ctx, id, max(entry.Accepted, entry.Input))
+		if err != nil {
+			return err
+		}
+		t.queued[id], t.entries[id] = &turn, entry
+	}
+	return nil
+}
+
+// turnAt returns a turn as the event with this seq has it.
+func (t *Thread) turnAt(ctx context.Context, id string, seq uint64) (protocol.Turn, error) {
+	params, err := t.eventAt(ctx, seq)
+	if err != nil {
+		return protocol.Turn{}, err
+	}
+	var p struct {
+		Turn    protocol.Turn   `json:"turn"`
+		Updated []protocol.Turn `json:"updated"`
+	}
+	if err := json.Unmarshal(params, &p); err != nil {
+		return p.Turn, fmt.Errorf("event %d of %s: %w", seq, t.id, err)
+	}
+	for _, u := range p.Updated {
+		if u.ID == id {
+			return u, nil
+		}
+	}
+	return p.Turn, nil
+}
+
+// eventAt returns the params of one event.
+func (t *Thread) eventAt(ctx context.Context, seq uint64) (json.RawMessage, error) {
+	events, err := t.store.Events(ctx, t.id, seq-1, seq, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(events) == 0 {
+		return nil, fmt.Errorf("event %d of %s is missing: %w", seq, t.id, storage.ErrCorrupt)
+	}
+	return protocol.ParseFrame(events[0].Frame).Params, nil
+}
+
+// readPending brings the appended items that wait for a turn into memory.
+func (t *Thread) readPending(ctx context.Context) error {
+	if len(t.st.Pending) == 0 {
+		return nil
+	}
+	edits, err := t.edits(ctx)
+	if err != nil {
+		return err
+	}
+	for _, ref := range t.st.Pending {
+		seq := max(ref.Seq, edits[ref.ID])
+		item, ok, err := t.changedItem(ctx, seq, ref.ID)
+		if err != nil {
+			return err
+		}
+		if ok {
+			t.pending = append(t.pending, item)
+		}
+	}
+	return nil
+}
+
+// edits returns the index of items that were changed after their turn.
+func (t *Thread) edits(ctx context.Context) (map[string]uint64, error) {
+	if t.st.LastEdit == 0 {
+		return nil, nil
+	}
+	return t.store.Edits(ctx, t.id)
+}
+
+// changedItem returns an item as a thread/items/changed event has it.
+func (t *Thread) changedItem(ctx context.Context, seq uint64, id string) (protocol.Item, bool, error) {
+	params, err := t.eventAt(ctx, seq)
+	if err != nil {
+		return protocol.Item{}, false, err
+	}
+	var p protocol.ItemsChangedEvent
+	if err := json.Unmarshal(params, &p); err != nil {
+		return protocol.Item{}, false, fmt.Errorf("event %d of %s: %w", seq, t.id, err)
+	}
+	for _, c := range p.Changes {
+		if c.ItemID == id {
+			return c.Item, true, nil
+		}
+	}
+	return protocol.Item{}, false, nil
+}

@@ -1,0 +1,307 @@
+package thread
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/storage"
+	"github.com/spoolhq/spool/turn"
+)
+
+// Manager owns all threads. Its methods may be called from any number of goroutines.
+type Manager struct {
+	cfg    Config
+	limits Limits
+	log    zerolog.Logger
+	agents map[string]*turn.Spec
+
+	mu      sync.Mutex
+	threads map[string]*Thread
+
+	peers    peers
+	owners   owners
+	keys     keyTable
+	creating sync.Mutex // one thread/getOrCreate at a time looks and then makes
+	fresh    sync.Map   // reuse key -> id of a thread whose first commit is on its way
+	failed   atomic.Bool
+	stopping atomic.Bool
+	stopped  context.Context // ends when the janitor and timers shall
+	stop     context.CancelFunc
+	spawning sync.Mutex
+	closed   bool           // nothing is spawned any more; guarded by spawning
+	running  sync.WaitGroup // agents, and short work that must not run under a lock
+	work     sync.WaitGroup // janitor, timers
+	counters sync.Map       // name -> *atomic.Int64
+	turns    atomic.Int64   // running
+}
+
+// Open makes a Manager of cfg, brings back what a crash interrupted and starts the turns
+// that wait. It returns when all threads that had a turn are in order again.
+func Open(ctx context.Context, cfg Config) (*Manager, error) {
+	m := &Manager{
+		cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Log,
+		agents: map[string]*turn.Spec{}, threads: map[string]*Thread{},
+	}
+	for i := range cfg.Agents {
+		spec := &cfg.Agents[i]
+		if m.agents[spec.Name] != nil {
+			return nil, fmt.Errorf("two agents are named %q", spec.Name)
+		}
+		m.agents[spec.Name] = spec
+	}
+	if m.agents[cfg.Default] == nil {
+		return nil, fmt.Errorf("the default agent %q is not configured", cfg.Default)
+	}
+	m.stopped, m.stop = context.WithCancel(context.Background())
+	m.owners.init()
+	if err := m.recover(ctx); err != nil {
+		m.stop()
+		return nil, errors.Join(err, m.Shutdown(ctx, 0))
+	}
+	m.work.Go(m.janitor)
+	return m, nil
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	setTime := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.MaxQueued, 1000)
+	set(&l.CheckpointBytes, 64<<10)
+	if l.MaxItemBytes <= 0 {
+		l.MaxItemBytes = 4 << 20
+	}
+	setTime(&l.InterruptGrace, 5*time.Second)
+	setTime(&l.CheckpointInterval, 500*time.Millisecond)
+	setTime(&l.IdleUnload, 5*time.Minute)
+	setTime(&l.KeyRetention, 48*time.Hour)
+	return l
+}
+
+// Shutdown stops all work: nothing new starts, running turns get the time of drain, then
+// they are cancelled with reason shutdown. It returns when all agents have returned and
+// all commits are done, or ctx has ended; queued turns stay and run at the next start. The
+// store must be open until then.
+func (m *Manager) Shutdown(ctx context.Context, drain time.Duration) error {
+	m.stopping.Store(true)
+	idle := make(chan struct{})
+	m.spawning.Lock()
+	m.closed = true
+	m.spawning.Unlock()
+	go func() {
+		m.running.Wait()
+		close(idle)
+	}()
+	defer func() {
+		m.stop()
+		m.owners.leaveTimers()
+		m.work.Wait()
+	}()
+	timer := time.NewTimer(drain)
+	defer timer.Stop()
+	select {
+	case <-idle:
+		return nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	for _, t := range m.loaded() {
+		t.shutdown()
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("some agents have not returned: %w", context.Cause(ctx))
+	}
+}
+
+// spawn runs f on a goroutine that Shutdown waits for; false: it is too late for that.
+func (m *Manager) spawn(f func()) bool {
+	m.spawning.Lock()
+	defer m.spawning.Unlock()
+	if m.closed {
+		return false
+	}
+	m.running.Go(f)
+	return true
+}
+
+// AcceptingTurns reports whether turns can be accepted: false once the store has failed,
+// while the disk is nearly full, and during a shutdown.
+func (m *Manager) AcceptingTurns() bool {
+	return m.refuseNew() == nil
+}
+
+// refuse returns why nothing can be changed now, nil if it can.
+func (m *Manager) refuse() error {
+	switch {
+	case m.failed.Load():
+		return m.storageError(storage.ErrFailed)
+	case m.stopping.Load():
+		e := protocol.Errorf(protocol.CodeServerOverloaded, "the daemon is stopping; try again when it runs")
+		e.Data.RetryAfterMs = 1000
+		return e
+	}
+	return nil
+}
+
+// refuseNew is refuse for what needs room on the disk: turns and threads are refused
+// before a write can fail.
+func (m *Manager) refuseNew() error {
+	if err := m.refuse(); err != nil {
+		return err
+	}
+	if m.cfg.Full != nil && m.cfg.Full() {
+		return m.storageError(storage.ErrFull)
+	}
+	return nil
+}
+
+// loaded returns the threads that are in memory.
+func (m *Manager) loaded() []*Thread {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*Thread, 0, len(m.threads))
+	for _, t := range m.threads {
+		all = append(all, t)
+	}
+	return all
+}
+
+// lock finds a thread that the caller may see and returns it locked, or ThreadNotFound.
+func (m *Manager) lock(ctx context.Context, id, user string) (*Thread, error) {
+	for {
+		t, err := m.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		t.mu.Lock()
+		if t.gone {
+			t.mu.Unlock()
+			m.mu.Lock()
+			if m.threads[id] == t {
+				delete(m.threads, id)
+			}
+			m.mu.Unlock()
+			continue
+		}
+		if t.deleted || t.st.role(user) == "" {
+			t.mu.Unlock()
+			return nil, protocol.ThreadNotFound()
+		}
+		t.touch()
+		return t, nil
+	}
+}
+
+// lockToChange is lock for a request that changes the thread: observers are refused.
+func (m *Manager) lockToChange(c Call, id string) (*Thread, error) {
+	t, err := m.lock(c.Context, id, c.Caller.User)
+	if err != nil {
+		return nil, err
+	}
+	role := t.st.role(c.Caller.User)
+	if s := t.subOf(c.Peer); s != nil && s.role == protocol.RoleObserver {
+		role = protocol.RoleObserver
+	}
+	if role == protocol.RoleObserver {
+		t.mu.Unlock()
+		return nil, protocol.Errorf(protocol.CodeForbidden, "an observer may not run turns or change the thread")
+	}
+	return t, nil
+}
+
+// load returns the thread in memory, from the store if need be. One goroutine loads, the
+// others wait for it.
+func (m *Manager) load(ctx context.Context, id string) (*Thread, error) {
+	if !protocol.ValidID(protocol.PrefixThread, id) {
+		return nil, protocol.ThreadNotFound()
+	}
+	m.mu.Lock()
+	t := m.threads[id]
+	if t != nil {
+		m.mu.Unlock()
+		select {
+		case <-t.ready:
+			return t, t.loadErr
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	t = newThread(m, id)
+	m.threads[id] = t
+	m.mu.Unlock()
+	t.loadErr = t.read(context.WithoutCancel(ctx))
+	if t.loadErr != nil {
+		m.mu.Lock()
+		delete(m.threads, id)
+		m.mu.Unlock()
+	}
+	close(t.ready)
+	return t, t.loadErr
+}
+
+func newThread(m *Manager, id string) *Thread {
+	return &Thread{
+		m: m, id: id, store: m.cfg.Store, ready: make(chan struct{}), lastUse: time.Now(),
+		queued: map[string]*protocol.Turn{}, entries: map[string]storage.TurnEntry{},
+		ended: map[string]protocol.Turn{}, waiters: map[string][]*waiter{},
+	}
+}
+
+// count adds one to a counter of Stats.
+func (m *Manager) count(name string) {
+	c, ok := m.counters.Load(name)
+	if !ok {
+		c, _ = m.counters.LoadOrStore(name, new(atomic.Int64))
+	}
+	c.(*atomic.Int64).Add(1)
+}
+
+// Stats counts what the threads do.
+type Stats struct {
+	LoadedThreads, RunningTurns, QueuedTurns, Subscriptions int
+	Counters                                                map[string]int64 // since Open, by name
+}
+
+// Stats returns the counts of this moment.
+func (m *Manager) Stats() Stats {
+	s := Stats{RunningTurns: int(m.turns.Load()), Subscriptions: m.peers.count(nil), Counters: map[string]int64{}}
+	for _, t := range m.loaded() {
+		t.mu.Lock()
+		s.QueuedTurns += len(t.st.Queue.Waiting)
+		t.mu.Unlock()
+		s.LoadedThreads++
+	}
+	for name, c := range m.counters.Range {
+		s.Counters[name.(string)] = c.(*atomic.Int64).Load()
+	}
+	return s
+}
+
+// Subscriptions returns how many threads a connection is subscribed to.
+func (m *Manager) Subscriptions(p Peer) int { return m.peers.count(p) }
+
+// Agents describes the configured agents, in the order of their names.
+func (m *Manager) Agents() []protocol.AgentInfo {
+	infos := make([]protocol.AgentInfo, 0, len(m.agents))
+	for _, name := range sortedKeys(m.agents) {
+		infos = append(infos, m.agents[name].Info(name == m.cfg.Default))
+	}
+	return infos
+}

@@ -1,0 +1,180 @@
+package thread
+
+import (
+	"context"
+	"time"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/storage"
+	"github.com/spoolhq/spool/turn"
+)
+
+// run is the running turn of a thread. Guarded by Thread.mu, but for ctx.
+type run struct {
+	t    *Thread
+	turn protocol.Turn
+	spec *turn.Spec
+	conf protocol.Config
+
+	ctx   context.Context
+	stop  context.CancelCauseFunc
+	limit context.CancelFunc
+	grace *time.Timer // set while interrupting: ends the turn without its agent
+
+	entry        storage.TurnEntry
+	began        bool // the agent was handed the input
+	interrupting bool
+	by           *protocol.By            // who interrupted
+	queue        protocol.InterruptQueue // what the interrupt said of the queue
+
+	items   []*openItem // in the order in which they began, completed ones too
+	plan    *openItem
+	state   bool
+	usage   protocol.Usage
+	used    bool
+	steered chan struct{} // has one element while steers may be waiting
+	saver   *time.Timer   // the next checkpoint
+}
+
+// header is that of a live notification about the turn.
+func (r *run) header(itemID string) protocol.Header {
+	return protocol.Header{ThreadID: r.t.id, TurnID: r.turn.ID, ItemID: itemID, TraceID: r.turn.TraceID, At: protocol.Now()}
+}
+
+// startTurn makes a turn, which the queue says is the running one, run: it emits
+// turn/started, and when that is kept the agent gets its input. queue is set where the
+// turn leaves the waiting ones.
+func (x *change) startTurn(tn protocol.Turn, queue *protocol.QueueState, entry storage.TurnEntry) {
+	t := x.t
+	tn.Status, tn.Position, tn.StartedAt = protocol.TurnRunning, 0, x.at
+	tn.Attempt++
+	r := &run{t: t, turn: tn, spec: t.m.agents[tn.Agent], steered: make(chan struct{}, 1)}
+	h := x.next(tn.ID, "", tn.TraceID)
+	entry.ID, entry.Started = tn.ID, h.Seq
+	if entry.Accepted == 0 {
+		entry.Accepted = h.Seq
+		t.st.Turns++
+	}
+	r.entry = entry
+	ctx, stop := context.WithCancelCause(context.Background())
+	r.stop = stop
+	r.conf, _ = protocol.ParseConfig(tn.Config) // it was checked when the turn was accepted
+	r.ctx, r.limit = turn.Limit(ctx, r.conf)
+	t.run = r
+	t.m.turns.Add(1)
+	x.row = true
+	x.turnEntry(entry)
+	emit(x, protocol.EventTurnStarted, protocol.TurnEvent{Header: h, Turn: tn, Queue: queue})
+	x.out = append(x.out, effect{kind: call, fn: func(err error) {
+		if err == nil {
+			r.begin()
+		}
+	}})
+}
+
+// begin hands the input over: the user's message and what was pending become items of the
+// turn, and when they are kept the agent is called. It runs as an effect, with t.mu held.
+func (r *run) begin() {
+	t := r.t
+	if t.run != r {
+		return
+	}
+	if out, ended := turn.Ended(r.ctx); ended {
+		t.finish(r, out)
+		return
+	}
+	x := t.begin()
+	r.began = true
+	t.st.Handed = r.turn.ID
+	x.row = true
+	x.attachPending(r)
+	for _, m := range r.turn.Input {
+		it := messageItem(m, protocol.DeliveryInput)
+		it.Sender = r.turn.Sender
+		x.addItem(r, it)
+	}
+	x.commit(func(err error) {
+		if err == nil && t.run == r && !t.m.spawn(r.call) {
+			t.finish(r, turn.Outcome{Status: protocol.TurnCancelled, Reason: protocol.CancelShutdown})
+		}
+	})
+}
+
+// messageItem makes the item of one message of an input.
+func messageItem(m protocol.Message, how protocol.Delivery) protocol.Item {
+	switch m.Role {
+	case protocol.RoleDeveloper:
+		return protocol.Item{Type: protocol.ItemDeveloperMessage, Text: protocol.PartsText(m.Parts), Visibility: "hidden"}
+	case protocol.RoleAssistant:
+		return protocol.Item{Type: protocol.ItemAgentMessage, Text: protocol.PartsText(m.Parts)}
+	default:
+		content, _ := protocol.Marshal(m.Parts)
+		return protocol.Item{Type: protocol.ItemUserMessage, Content: content, Delivery: how}
+	}
+}
+
+// call runs the agent. It is the turn's goroutine, owned by Manager.running.
+func (r *run) call() {
+	t := r.t
+	unwatch := context.AfterFunc(r.ctx, r.armGrace)
+	defer unwatch()
+	if r.spec == nil {
+		t.end(r, turn.Outcome{Status: protocol.TurnFailed, Error: &protocol.TurnError{
+			Code: protocol.TurnErrUnavailable, Message: "the agent " + r.turn.Agent + " is not configured any more",
+		}})
+		return
+	}
+	out := turn.Run(r.ctx, r.spec.Agent, turn.Input{Turn: r.turn, Config: r.conf, History: r.history}, r)
+	if out.Stack != nil {
+		t.m.count("agents.panics")
+		t.m.log.Error().Str("thread", t.id).Str("turn", r.turn.ID).Str("agent", r.turn.Agent).
+			Bytes("stack", out.Stack).Msg("an agent panicked; its turn failed, the daemon goes on")
+	}
+	t.end(r, out)
+}
+
+func (t *Thread) end(r *run, out turn.Outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run == r {
+		t.finish(r, out)
+	}
+}
+
+// armGrace gives an agent whose context has ended some time to return, then ends the turn
+// without it; what it says later is dropped.
+func (r *run) armGrace() {
+	t := r.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != r {
+		return
+	}
+	r.grace = time.AfterFunc(t.m.limits.InterruptGrace, func() {
+		if out, ended := turn.Ended(r.ctx); ended {
+			t.end(r, out)
+		}
+	})
+}
+
+// shutdown cancels the running turn because the daemon stops.
+func (t *Thread) shutdown() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != nil {
+		t.interruptRun(protocol.CancelShutdown, nil, "")
+	}
+}
+
+// interruptRun asks the agent to stop. The turn ends when it returns, or after the grace
+// time. t.mu is held.
+func (t *Thread) interruptRun(reason protocol.CancelReason, by *protocol.By, queue protocol.InterruptQueue) {
+	r := t.run
+	if r.interrupting {
+		return
+	}
+	r.interrupting, r.by, r.queue = true, by, queue
+	r.stop(turn.Cancelled{Reason: reason})
+	t.tellRuntime(nil)
+	t.flush()
+}

@@ -1,0 +1,309 @@
+package thread
+
+import (
+	"errors"
+	"unicode/utf8"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/storage"
+	"github.com/spoolhq/spool/turn"
+)
+
+// turnDraft is what a new turn is made of.
+type turnDraft struct {
+	input   protocol.Input
+	sender  *protocol.Sender
+	by      *protocol.By
+	traceID string
+	config  protocol.Object // effective
+	mode    string
+}
+
+// newTurn makes a turn of a draft, without a place anywhere yet.
+func (t *Thread) newTurn(d turnDraft) protocol.Turn {
+	if d.traceID == "" {
+		d.traceID = protocol.NewID(protocol.PrefixTrace)
+	}
+	return protocol.Turn{
+		ID: t.newTurnID(), ThreadID: t.id, Input: d.input, Sender: d.sender, By: d.by, TraceID: d.traceID,
+		Agent: t.st.Thread.Agent, Mode: d.mode, Config: d.config, CreatedAt: protocol.Now(),
+	}
+}
+
+// TurnStart is TurnRun with ifBusy:reject.
+func (m *Manager) TurnStart(c Call, p protocol.TurnInput, r Reply[protocol.TurnRunResult]) {
+	m.TurnRun(c, protocol.TurnRunParams{TurnInput: p, IfBusy: protocol.BusyReject}, r)
+}
+
+// TurnEnqueue is TurnRun with ifBusy:enqueue.
+func (m *Manager) TurnEnqueue(c Call, p protocol.TurnInput, r Reply[protocol.TurnRunResult]) {
+	m.TurnRun(c, protocol.TurnRunParams{TurnInput: p, IfBusy: protocol.BusyEnqueue}, r)
+}
+
+// TurnRun gives the agent an input: accepting it, choosing what becomes of it and
+// recording that are one step. With wait the answer comes when the turn is over.
+func (m *Manager) TurnRun(c Call, p protocol.TurnRunParams, r Reply[protocol.TurnRunResult]) {
+	if p.IfBusy == "" {
+		p.IfBusy = protocol.BusyReject
+	}
+	answer := r
+	if p.Wait {
+		if c.Park != nil {
+			if err := c.Park(); err != nil {
+				r(protocol.TurnRunResult{}, err)
+				return
+			}
+		}
+		answer = func(res protocol.TurnRunResult, err error) {
+			if err != nil {
+				r(res, err)
+				return
+			}
+			// A lock may be held here, so the wait begins elsewhere.
+			if !m.spawn(func() { m.awaitRun(c, res, r) }) {
+				r(res, m.refuse())
+			}
+		}
+	}
+	mutate(m, c, p.ThreadID, p.IdempotencyKey, answer, func(t *Thread, x *change) (protocol.TurnRunResult, error) {
+		return t.accept(c, x, p)
+	})
+}
+
+// accept decides about an input.
+func (t *Thread) accept(c Call, x *change, p protocol.TurnRunParams) (protocol.TurnRunResult, error) {
+	var none protocol.TurnRunResult
+	if err := t.m.refuseNew(); err != nil {
+		return none, err
+	}
+	if err := t.mustBeActive(); err != nil {
+		return none, err
+	}
+	if !p.Input.HasUser() && !t.userPending() {
+		return none, protocol.InvalidParams("input", "needs a part of a user, or appended items of a user that wait (thread/items/append)")
+	}
+	draft, err := t.draft(c, p.TurnInput)
+	if err != nil {
+		return none, err
+	}
+	if p.IfBusy == protocol.BusySteer && t.run != nil {
+		return t.steer(c, x, draft), nil
+	}
+	tn := t.newTurn(draft)
+	how, err := t.st.Queue.Accept(tn.ID, p.IfBusy, t.m.limits.MaxQueued)
+	if err != nil {
+		return none, t.queueError(err)
+	}
+	if p.IfBusy == protocol.BusyInterrupt && how == protocol.DispositionQueued {
+		x.then = func() { t.interruptRun(protocol.CancelReplaced, c.Caller.By(), "") }
+	}
+	t.preview(p.Input)
+	x.touchActive()
+	x.join(c)
+	if how == protocol.DispositionStarted {
+		x.startTurn(tn, nil, storage.TurnEntry{})
+		tn = t.run.turn
+	} else {
+		tn = x.queueTurn(tn)
+	}
+	return protocol.TurnRunResult{Disposition: how, Turn: tn}, nil
+}
+
+// draft checks what a client asks of a turn.
+func (t *Thread) draft(c Call, p protocol.TurnInput) (turnDraft, error) {
+	config, mode, err := t.effective(p.Config, p.Mode)
+	if err != nil {
+		return turnDraft{}, err
+	}
+	trace := p.TraceID
+	if trace == "" {
+		trace = c.Caller.TraceID
+	}
+	return turnDraft{input: p.Input, sender: p.Sender, by: c.Caller.By(), traceID: trace, config: config, mode: mode}, nil
+}
+
+// effective is the config of a turn: the agent's, then the thread's, then the turn's own.
+func (t *Thread) effective(over protocol.Object, mode string) (protocol.Object, string, error) {
+	spec := t.m.agents[t.st.Thread.Agent]
+	if spec == nil {
+		return nil, "", protocol.Errorf(protocol.CodeAgentUnavailable,
+			"the agent %s of this thread is not configured any more; add it to the config file or fork the thread to another agent", t.st.Thread.Agent)
+	}
+	config := spec.Defaults.Merge(t.st.Thread.Config).Merge(over)
+	parsed, err := spec.CheckConfig(config)
+	if err != nil {
+		return nil, "", err
+	}
+	if mode == "" {
+		mode = t.st.Thread.Mode
+	}
+	return config, mode, checkMode(spec, parsed, mode)
+}
+
+// checkMode refuses a mode that neither the agent nor the config has.
+func checkMode(spec *turn.Spec, config protocol.Config, mode string) error {
+	if mode == "" {
+		return nil
+	}
+	for _, known := range [][]protocol.Mode{config.Modes, spec.Modes} {
+		for _, k := range known {
+			if k.ID == mode {
+				return nil
+			}
+		}
+	}
+	return protocol.InvalidConfig("mode", "is "+quote(mode)+", which is not one of the thread's config.modes or of the agent's modes")
+}
+
+func quote(s string) string {
+	b, _ := protocol.Marshal(s)
+	return string(b)
+}
+
+// steer accepts an input into the running turn. It is kept with the row until the agent
+// takes it; if the turn ends first, it goes to the head of the queue.
+func (t *Thread) steer(c Call, x *change, d turnDraft) protocol.TurnRunResult {
+	t.st.Steers = append(t.st.Steers, steer{Input: d.input, Sender: d.sender, By: d.by, TraceID: d.traceID, At: x.at})
+	x.touchActive()
+	x.join(c)
+	t.run.wakeSteer()
+	return protocol.TurnRunResult{Disposition: protocol.DispositionSteered, Turn: t.run.turn}
+}
+
+// join subscribes the caller, who gets the events of this change and all later ones. It
+// leaves right behind the reply.
+func (x *change) join(c Call) {
+	t := x.t
+	if c.Peer == nil || t.subOf(c.Peer) != nil {
+		return
+	}
+	s, snapshots := t.newSub(c.Peer, "", nil), t.snapshots()
+	x.out = append([]effect{{kind: call, fn: func(err error) {
+		if err == nil {
+			s.activate(nil, snapshots)
+		}
+	}}}, x.out...)
+}
+
+// preview makes the start of the first message the thread's preview.
+func (t *Thread) preview(in protocol.Input) {
+	if t.st.Thread.Preview != "" {
+		return
+	}
+	s := in.Text()
+	const most = 120
+	if utf8.RuneCountInString(s) > most {
+		s = string([]rune(s)[:most-1]) + "…"
+	}
+	t.st.Thread.Preview = s
+}
+
+func (t *Thread) mustBeActive() error {
+	h := &t.st.Thread
+	if h.Status == protocol.StatusActive {
+		return nil
+	}
+	e := protocol.Errorf(protocol.CodeThreadNotActive, "thread %s is %s%s", t.id, h.Status, notActiveHint(h.Status))
+	e.Data.Status, e.Data.EndReason = string(h.Status), h.EndReason
+	return e
+}
+
+func notActiveHint(s protocol.ThreadStatus) string {
+	switch s {
+	case protocol.StatusPaused:
+		return "; thread/resume takes it up again"
+	case protocol.StatusArchived:
+		return "; thread/unarchive brings it back"
+	case protocol.StatusEnded:
+		return "; thread/fork continues it in a new one"
+	default:
+		return ""
+	}
+}
+
+// queueError says to a client what the queue refused.
+func (t *Thread) queueError(err error) error {
+	q := &t.st.Queue
+	length := len(q.Waiting)
+	switch {
+	case errors.Is(err, turn.ErrBusy):
+		return t.inProgress()
+	case errors.Is(err, turn.ErrFull):
+		e := protocol.Errorf(protocol.CodeQueueFull, "the queue holds %d turns, which is its limit; wait, or remove some", length)
+		e.Data.Limit, e.Data.QueueLength = int64(t.m.limits.MaxQueued), &length
+		return e
+	default:
+		return err
+	}
+}
+
+// inProgress is the refusal of what cannot be done while a turn runs.
+func (t *Thread) inProgress() error {
+	length := len(t.st.Queue.Waiting)
+	e := protocol.Errorf(protocol.CodeTurnInProgress, "a turn is running")
+	e.Data.ActiveTurnID, e.Data.QueueLength = t.st.Queue.Running, &length
+	return e
+}
+
+func (t *Thread) userPending() bool {
+	for _, it := range t.pending {
+		if it.Type == protocol.ItemUserMessage {
+			return true
+		}
+	}
+	return false
+}
+
+// TurnSteer gives an input to the running turn, which must be the expected one.
+func (m *Manager) TurnSteer(c Call, p protocol.TurnSteerParams, r Reply[protocol.TurnRunResult]) {
+	known, err := m.turnStatus(c, p.ThreadID, p.ExpectedTurnID)
+	if err != nil {
+		r(protocol.TurnRunResult{}, err)
+		return
+	}
+	mutate(m, c, p.ThreadID, p.IdempotencyKey, r, func(t *Thread, x *change) (protocol.TurnRunResult, error) {
+		var none protocol.TurnRunResult
+		if err := m.refuseNew(); err != nil {
+			return none, err
+		}
+		if err := t.mustBeActive(); err != nil {
+			return none, err
+		}
+		if !p.Input.HasUser() {
+			return none, protocol.InvalidParams("input", "needs a part of a user")
+		}
+		draft, err := t.draft(c, protocol.TurnInput{Input: p.Input, Sender: p.Sender})
+		if err != nil {
+			return none, err
+		}
+		if t.run != nil && t.run.turn.ID == p.ExpectedTurnID {
+			draft.traceID = t.run.turn.TraceID
+			return t.steer(c, x, draft), nil
+		}
+		if t.queued[p.ExpectedTurnID] != nil || p.IfEnded == protocol.EndedReject {
+			return none, notRunning(p.ExpectedTurnID, t.statusOf(p.ExpectedTurnID, known))
+		}
+		return t.lateSteer(c, x, draft), nil
+	})
+}
+
+// lateSteer accepts a steer whose turn has ended: at the head of the queue, or at once.
+func (t *Thread) lateSteer(c Call, x *change, d turnDraft) protocol.TurnRunResult {
+	tn := t.newTurn(d)
+	x.touchActive()
+	x.join(c)
+	how := t.st.Queue.PushFirst(tn.ID)
+	if how == protocol.DispositionStarted {
+		x.startTurn(tn, nil, storage.TurnEntry{})
+		tn = t.run.turn
+	} else {
+		tn = x.queueTurn(tn)
+	}
+	return protocol.TurnRunResult{Disposition: how, Turn: tn}
+}
+
+func notRunning(id string, status protocol.TurnStatus) error {
+	e := protocol.Errorf(protocol.CodeTurnNotRunning, "turn %s is not running", id)
+	e.Data.Status = string(status)
+	return e
+}

@@ -1,0 +1,67 @@
+package agenttest
+
+import (
+	"encoding/json"
+
+	"github.com/spoolhq/spool/protocol"
+)
+
+// item is an item of a Recorder.
+type item struct {
+	r *Recorder
+	protocol.Item
+}
+
+// ID implements [turn.Item].
+func (it *item) ID() string { return it.Item.ID }
+
+// open reports whether the item still takes changes; r.mu is held.
+func (it *item) open() bool { return !it.r.ended && it.Status == protocol.ItemInProgress }
+
+// Append implements [turn.Item].
+func (it *item) Append(text string) {
+	it.r.mu.Lock()
+	if !it.open() {
+		it.r.mu.Unlock()
+		return
+	}
+	if it.Type == protocol.ItemCommandExecution {
+		it.Output += text
+	} else {
+		it.Text += text
+	}
+	it.r.say("delta %s %q", it.Type, text)
+	it.r.mu.Unlock()
+	if it.r.onText != nil {
+		it.r.onText(text)
+	}
+}
+
+// Patch implements [turn.Item].
+func (it *item) Patch(patch json.RawMessage) {
+	it.r.mu.Lock()
+	defer it.r.mu.Unlock()
+	if !it.open() {
+		return
+	}
+	it.r.say("patch %s %s", it.Type, patch)
+	if state, err := protocol.MergePatch(it.State, patch); err == nil {
+		it.State = state
+	}
+}
+
+// Complete implements [turn.Item].
+func (it *item) Complete(change func(*protocol.Item)) {
+	it.r.mu.Lock()
+	defer it.r.mu.Unlock()
+	if !it.open() {
+		return
+	}
+	if change != nil {
+		change(&it.Item)
+	}
+	if it.Status == protocol.ItemInProgress {
+		it.Status = protocol.ItemCompleted
+	}
+	it.r.say("complete %s %s", it.Type, it.Status)
+}
