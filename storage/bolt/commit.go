@@ -68,7 +68,6 @@ func portion(ops []op) (n, size int) {
 // commit makes ops durable in one transaction and tells the results.
 func (s *Store) commit(ops []op, size int) {
 	if s.failed == nil {
-		Hist[min(len(ops), 99)]++
 		s.dirty = true
 		err := s.update(func(tx *bbolt.Tx) (bool, error) { return s.apply(tx, ops) })
 		s.arena.reset()
@@ -117,5 +116,3 @@ func (s *Store) fail(cause error) {
 	s.tips = nil
 	s.logf("%v", e)
 }
-
-var Hist [100]int
