@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,28 +30,25 @@ func newDialer(endpoint string, o *Options) (dialer, error) {
 	if o.Dial != nil {
 		return streamDialer(endpoint, o), nil
 	}
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return dialer{}, errors.New("the endpoint is not a URL; use ws://host:port, unix:///path/to/socket or stdio:command")
-	}
-	switch u.Scheme {
+	scheme, rest, _ := strings.Cut(endpoint, ":")
+	switch scheme {
 	case "ws", "wss":
-		return wsDialer(u, o)
+		return wsDialer(endpoint, o)
 	case "unix":
-		return unixDialer(u, o)
+		return unixDialer(strings.TrimPrefix(rest, "//"), o)
 	case "stdio":
-		words := strings.Fields(strings.TrimPrefix(endpoint, "stdio:"))
+		words := strings.Fields(rest)
 		if len(words) == 0 {
 			return dialer{}, errors.New("the endpoint stdio: names no command; use for example stdio:spool stdio")
 		}
 		return commandDialer(o, words[0], words[1:]), nil
 	default:
-		return dialer{}, fmt.Errorf("the endpoint's scheme %q is not known; use ws, wss, unix or stdio", u.Scheme)
+		return dialer{}, errors.New("the endpoint is of no known kind; use ws://host:port, unix:///path/to/socket or stdio:command")
 	}
 }
 
 func streamDialer(endpoint string, o *Options) dialer {
-	return dialer{name: redact(endpoint), dial: func(ctx context.Context, _ string) (transport, error) {
+	return dialer{name: cmp.Or(redact(endpoint), "the given stream"), dial: func(ctx context.Context, _ string) (transport, error) {
 		stream, err := o.Dial(ctx)
 		if err != nil {
 			return nil, err
@@ -59,12 +57,8 @@ func streamDialer(endpoint string, o *Options) dialer {
 	}}
 }
 
-func unixDialer(u *url.URL, o *Options) (dialer, error) {
-	path := u.Path
-	if u.Opaque != "" { // unix:relative/path
-		path = u.Opaque
-	}
-	if path == "" || u.Host != "" {
+func unixDialer(path string, o *Options) (dialer, error) {
+	if path == "" {
 		return dialer{}, errors.New("the endpoint has no path to a socket; use unix:///path/to/socket")
 	}
 	return dialer{name: "unix://" + path, dial: func(ctx context.Context, _ string) (transport, error) {
@@ -77,8 +71,9 @@ func unixDialer(u *url.URL, o *Options) (dialer, error) {
 	}}, nil
 }
 
-func wsDialer(u *url.URL, o *Options) (dialer, error) {
-	if u.Host == "" {
+func wsDialer(endpoint string, o *Options) (dialer, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" {
 		return dialer{}, errors.New("the endpoint names no host; use ws://host:port")
 	}
 	if u.Path == "" || u.Path == "/" {

@@ -102,6 +102,7 @@ func (c *Client) nextFrame(l *link) ([]byte, bool) {
 			return nil, false
 		}
 		m := l.out[0]
+		l.out[0] = message{}
 		l.out = l.out[1:]
 		switch {
 		case m.call == nil:

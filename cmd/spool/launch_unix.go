@@ -31,9 +31,6 @@ func startDetached(exe string, args []string, env config.Env, log, told *os.File
 	return cmd.Process.Release()
 }
 
-// lockRetry is the pause between two attempts to get a lock.
-const lockRetry = 20 * time.Millisecond
-
 // lockFile takes the lock of a file and waits for it until ctx ends.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	tick := time.NewTicker(lockRetry)

@@ -2,33 +2,66 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
 // ownerFile is the file in a folder of data that is locked while a daemon has them, and
 // that says which one.
 func ownerFile(data string) string { return filepath.Join(data, "daemon.lock") }
 
+// lockRetry is the pause between two attempts to get a lock.
+const lockRetry = 20 * time.Millisecond
+
 // errLocked is returned for a lock that another process has.
 var errLocked = errors.New("locked")
 
 // ownData takes the data for this process until release is called. The store has a lock of
-// its own; this one can tell who the other is.
-func ownData(data, socket string) (release func(), err error) {
+// its own; this one can tell who the other is. For a daemon on the same socket, which must
+// be about to end if this one was started, it waits as long as patience.
+func ownData(ctx context.Context, data, socket string, patience time.Duration) (release func(), err error) {
 	if err := makePrivateDir(data); err != nil {
 		return nil, err
 	}
-	f, err := tryLock(ownerFile(data))
-	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("the data in %s are in use by another daemon%s; stop that one with spool stop, or choose other data with --data", data, readOwner(data))
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(lockRetry)
+	defer tick.Stop()
+	for {
+		f, err := tryLock(ownerFile(data))
+		if err == nil {
+			return markOwner(f, socket)
+		}
+		if !errors.Is(err, errLocked) {
+			return nil, fmt.Errorf("cannot lock the data in %s: %w", data, err)
+		}
+		owner := readOwner(data)
+		if owner != "" && !strings.Contains(owner, "socket "+socket) {
+			return nil, inUse(data, owner)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, inUse(data, owner)
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot lock the data in %s: %w", data, err)
+}
+
+func inUse(data, owner string) error {
+	if owner != "" {
+		owner = " (" + owner + ")"
 	}
+	return fmt.Errorf("the data in %s are in use by another daemon%s; stop that one with spool stop, or choose other data with --data", data, owner)
+}
+
+// markOwner writes who has the lock.
+func markOwner(f *os.File, socket string) (release func(), err error) {
 	text := fmt.Sprintf("process %d, socket %s\n", os.Getpid(), socket)
 	if err := errors.Join(f.Truncate(0), writeAt(f, text)); err != nil {
 		f.Close()
@@ -53,5 +86,5 @@ func readOwner(data string) string {
 	if text = bytes.TrimSpace(text); err != nil || len(text) == 0 {
 		return ""
 	}
-	return " (" + clean(string(text)) + ")"
+	return clean(string(text))
 }

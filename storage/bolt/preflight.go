@@ -47,7 +47,7 @@ type preflight struct {
 	file io.ReaderAt
 	size int64
 	head head
-	seen []uint64 // a bit for each page
+	seen []uint64 // a bit for each page; shared by those who walk together
 	page []byte
 	todo []span
 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"runtime"
+	"sync"
+	"sync/atomic"
 )
 
 // span is a page that is still to be walked over, with the bounds of its keys: low is
@@ -22,11 +25,42 @@ type element struct {
 	length int64  // of a leaf: of the value
 }
 
+// spread is how many subtrees there have to be before several goroutines share them.
+const spread = 64
+
 // walk goes through all pages that are in use. It checks that each is there, is used
 // once, has its entries within its bounds, and its keys in order.
 func (p *preflight) walk(ctx context.Context) error {
 	p.seen = make([]uint64, p.head.pages/64+1)
 	p.todo = append(p.todo, span{page: p.head.root})
+	for len(p.todo) > 0 && len(p.todo) < spread {
+		s := p.todo[0]
+		p.todo = p.todo[1:]
+		if err := p.visit(s); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for n := range workers {
+		w := &preflight{file: p.file, size: p.size, head: p.head, seen: p.seen, page: make([]byte, len(p.page))}
+		for i := n; i < len(p.todo); i += workers {
+			w.todo = append(w.todo, p.todo[i])
+		}
+		all.Go(func() {
+			if err := w.finish(ctx); err != nil {
+				cancel(err) // the first one counts
+			}
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+// finish visits all that is on the list.
+func (p *preflight) finish(ctx context.Context) error {
 	for n := 0; len(p.todo) > 0; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -81,10 +115,9 @@ func (p *preflight) visit(s span) error {
 func (p *preflight) mark(page uint64, size int64) error {
 	for i := range uint64(size) / uint64(p.head.pageSize) {
 		at := page + i
-		if p.seen[at/64]&(1<<(at%64)) != 0 {
+		if bit := uint64(1) << (at % 64); atomic.OrUint64(&p.seen[at/64], bit)&bit != 0 {
 			return damaged(at, "is used twice")
 		}
-		p.seen[at/64] |= 1 << (at % 64)
 	}
 	return nil
 }

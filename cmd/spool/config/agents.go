@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spoolhq/spool/protocol"
 )
@@ -35,6 +36,9 @@ type Agent struct {
 	Model        string
 	API          string
 	Instructions string
+	Headers      map[string]string
+	MaxRetries   int
+	Timeout      time.Duration
 
 	where string // file and line, for errors
 }
@@ -58,23 +62,29 @@ type AgentKey struct {
 	Name  string
 	Doc   string
 	Kind  string // the one kind that has it; empty: all
-	field func(*Agent) *string
+	field func(*Agent) any
+	// secret keeps it out of files that others may read.
+	secret bool
+	values []string // those that are allowed; nil: any
 }
 
 // AgentKeys lists the settings of an agent, in the order of the documentation.
 func AgentKeys() []AgentKey { return slices.Clone(agentKeys) }
 
 var agentKeys = []AgentKey{
-	{Name: "kind", Doc: "script or openai; required", field: func(a *Agent) *string { return &a.Kind }},
-	{Name: "description", Doc: "for people who choose", field: func(a *Agent) *string { return &a.Description }},
+	{Name: "kind", Doc: "script or openai; required", field: func(a *Agent) any { return &a.Kind }},
+	{Name: "description", Doc: "for people who choose", field: func(a *Agent) any { return &a.Description }},
 	{Name: "config", Doc: "config of threads and turns that say nothing; a table"},
 	{Name: "modes", Doc: "modes that every thread of the agent has; a list of tables"},
-	{Name: "base_url", Doc: "address of the API", Kind: KindOpenAI, field: func(a *Agent) *string { return &a.BaseURL }},
-	{Name: "api_key_env", Doc: "variable that holds the key", Kind: KindOpenAI, field: func(a *Agent) *string { return &a.APIKeyEnv }},
-	{Name: "api_key", Doc: "the key itself; only in a file of mode 0600", Kind: KindOpenAI, field: func(a *Agent) *string { return (*string)(&a.APIKey) }},
-	{Name: "model", Doc: "model of threads that name none", Kind: KindOpenAI, field: func(a *Agent) *string { return &a.Model }},
-	{Name: "api", Doc: "which API it speaks", Kind: KindOpenAI, field: func(a *Agent) *string { return &a.API }},
-	{Name: "instructions", Doc: "what the model is told first", Kind: KindOpenAI, field: func(a *Agent) *string { return &a.Instructions }},
+	{Name: "base_url", Doc: "address of the API", Kind: KindOpenAI, field: func(a *Agent) any { return &a.BaseURL }},
+	{Name: "api_key_env", Doc: "variable that holds the key", Kind: KindOpenAI, field: func(a *Agent) any { return &a.APIKeyEnv }},
+	{Name: "api_key", Doc: "the key itself", Kind: KindOpenAI, secret: true, field: func(a *Agent) any { return (*string)(&a.APIKey) }},
+	{Name: "model", Doc: "model of threads that name none", Kind: KindOpenAI, field: func(a *Agent) any { return &a.Model }},
+	{Name: "api", Doc: "form of the API", Kind: KindOpenAI, values: []string{"auto", "responses", "chat"}, field: func(a *Agent) any { return &a.API }},
+	{Name: "instructions", Doc: "what the model is told first", Kind: KindOpenAI, field: func(a *Agent) any { return &a.Instructions }},
+	{Name: "headers", Doc: "HTTP headers of every request; a table", Kind: KindOpenAI, secret: true, field: func(a *Agent) any { return &a.Headers }},
+	{Name: "max_retries", Doc: "how often a request that got no answer is repeated; negative: never", Kind: KindOpenAI, field: func(a *Agent) any { return &a.MaxRetries }},
+	{Name: "timeout", Doc: "longest silence of the API", Kind: KindOpenAI, field: func(a *Agent) any { return &a.Timeout }},
 }
 
 var agentName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
@@ -122,11 +132,14 @@ func (f *file) agentKey(a *Agent, kind any, n node) error {
 		return a.readConfig(n)
 	case name == "modes":
 		return a.readModes(n)
-	case name == "api_key" && f.mode.Perm()&0o077 != 0:
-		return fmt.Errorf("%s holds a key, and others may read the file (mode %04o): run chmod 600 %s, or name a variable with api_key_env", n.name, f.mode.Perm(), f.path)
+	case k.secret && f.mode.Perm()&0o077 != 0:
+		return fmt.Errorf("%s may hold a key, and others may read the file (mode %04o): run chmod 600 %s, or name a variable with api_key_env", n.name, f.mode.Perm(), f.path)
 	default:
 		if err := assign(k.field(a), n.value); err != nil {
 			return fmt.Errorf("%s %w", n.name, err)
+		}
+		if text, ok := n.value.(string); ok && k.values != nil && !slices.Contains(k.values, text) {
+			return fmt.Errorf("%s must be one of %s, not %q%s", n.name, strings.Join(k.values, ", "), text, didYouMean(text, k.values))
 		}
 		return nil
 	}

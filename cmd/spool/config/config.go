@@ -22,6 +22,7 @@ type Config struct {
 	Socket  string // path of the Unix socket, absolute
 	State   string // folder of the log of a daemon that was started in the background, absolute
 	Listen  []string
+	Origins []string // of web pages that may connect
 	Log     Log
 	Limits  Limits
 	Agents  []Agent // by name; at least one
@@ -48,6 +49,7 @@ type Limits struct {
 	InterruptGrace      time.Duration
 	DrainTimeout        time.Duration
 	SlowConsumerTimeout time.Duration
+	PingInterval        time.Duration
 	IdleUnload          time.Duration
 	KeyRetention        time.Duration
 	CheckpointBytes     Bytes
@@ -163,6 +165,7 @@ func defaults(env Env) (*Config, error) {
 			InterruptGrace:      5 * time.Second,
 			DrainTimeout:        10 * time.Second,
 			SlowConsumerTimeout: 30 * time.Second,
+			PingInterval:        30 * time.Second,
 			IdleUnload:          5 * time.Minute,
 			KeyRetention:        48 * time.Hour,
 			CheckpointBytes:     64 << 10,

@@ -26,6 +26,7 @@ var keys = table([]Key{
 	{Name: "data", Doc: "folder of the data", field: func(c *Config) any { return &c.Data }},
 	{Name: "socket", Doc: "path of the Unix socket", field: func(c *Config) any { return &c.Socket }},
 	{Name: "listen", Doc: "further addresses to listen on, such as ws://127.0.0.1:7717", field: func(c *Config) any { return &c.Listen }},
+	{Name: "origins", Doc: "origins of web pages that may connect, such as https://app.example.com", field: func(c *Config) any { return &c.Origins }},
 	{Name: "default_agent", Doc: "agent of threads that name none", field: func(c *Config) any { return &c.Default }},
 	{Name: "log.level", Doc: "what is logged", field: func(c *Config) any { return &c.Log.Level }, values: []string{"trace", "debug", "info", "warn", "error", "off"}},
 	{Name: "log.format", Doc: "how it is logged; auto is console on a terminal, else json", field: func(c *Config) any { return &c.Log.Format }, values: []string{"auto", "console", "json"}},
@@ -40,6 +41,7 @@ var keys = table([]Key{
 	{Name: "limits.interrupt_grace", Doc: "time an interrupted agent has to return", field: func(c *Config) any { return &c.Limits.InterruptGrace }},
 	{Name: "limits.drain_timeout", Doc: "time running turns have when the daemon stops", field: func(c *Config) any { return &c.Limits.DrainTimeout }, zero: true},
 	{Name: "limits.slow_consumer_timeout", Doc: "time until a client that takes nothing is closed", field: func(c *Config) any { return &c.Limits.SlowConsumerTimeout }},
+	{Name: "limits.ping_interval", Doc: "time between two pings of a WebSocket", field: func(c *Config) any { return &c.Limits.PingInterval }},
 	{Name: "limits.idle_unload", Doc: "time until an idle thread leaves memory", field: func(c *Config) any { return &c.Limits.IdleUnload }},
 	{Name: "limits.key_retention", Doc: "time idempotency keys are kept, at least 24h", field: func(c *Config) any { return &c.Limits.KeyRetention }},
 	{Name: "limits.checkpoint_bytes", Doc: "text between two checkpoints of an item in progress", field: func(c *Config) any { return &c.Limits.CheckpointBytes }},
@@ -124,6 +126,8 @@ func assign(field, value any) error {
 		return assignString(f, value)
 	case *[]string:
 		return assignList(f, value)
+	case *map[string]string:
+		return assignTexts(f, value)
 	case *int:
 		return assignNumber(f, value)
 	case *Bytes:
@@ -167,6 +171,21 @@ func assignList(f *[]string, value any) error {
 	default:
 		return wrongType("a list of texts", value)
 	}
+	return nil
+}
+
+func assignTexts(f *map[string]string, value any) error {
+	table, ok := value.(map[string]any)
+	if !ok {
+		return wrongType("a table of texts", value)
+	}
+	texts := make(map[string]string, len(table))
+	for name, v := range table {
+		if texts[name], ok = v.(string); !ok {
+			return wrongType("a table of texts", v)
+		}
+	}
+	*f = texts
 	return nil
 }
 

@@ -64,6 +64,8 @@ func (l *Line[T]) Close() {
 
 func (l *Line[T]) run() {
 	for {
+		// Those who were woken by the work just done may have more: let them come
+		// along. It costs nothing where nobody waits.
 		runtime.Gosched()
 		todo, late := l.take()
 		switch {
