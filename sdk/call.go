@@ -24,6 +24,7 @@ type call struct {
 	answered func(result json.RawMessage) error
 	refused  func(err error) // the same for an error
 
+	feed      *feed // it makes the daemon send events of that; nil: of none
 	sent      *link // the connection it was last sent on; nil: never
 	cancelled bool  // $/cancelRequest was, or will be, sent behind it
 

@@ -94,9 +94,8 @@ func (t *Thread) startRun(params protocol.TurnRunParams) (*call, *feed, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := t.c.hold(t.id)
-	f.told = true
-	return call, f, nil
+	call.feed = t.c.hold(t.id)
+	return call, call.feed, nil
 }
 
 func (t *Thread) releaseFeed(f *feed) {

@@ -313,7 +313,7 @@ func TestRedial(t *testing.T) {
 		if _, err := c.Update(t.Context(), &protocol.ConnectionUpdateParams{Auth: &protocol.Auth{Token: "two"}}); err != nil {
 			t.Fatal(err)
 		}
-		f.down = true
+		f.down.Store(true)
 		start := time.Now()
 		p.cut()
 		time.Sleep(time.Minute)
@@ -321,7 +321,7 @@ func TestRedial(t *testing.T) {
 		if n := len(log); n < 7 || n > 20 {
 			t.Errorf("%d lines in the log after a minute without a daemon: %q", n, log)
 		}
-		f.down = false
+		f.down.Store(false)
 		p = <-f.dials
 		r := p.handshake()
 		if !strings.Contains(r.raw, `"token":"two"`) || !strings.Contains(r.raw, `"k":1`) || !strings.Contains(r.raw, c.opts.ClientInfo.InstanceID) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -27,8 +28,8 @@ func TestMain(m *testing.M) {
 // fake is a daemon that does what the test says, message by message.
 type fake struct {
 	t     *testing.T
-	dials chan *peer // one for every connection a client asks for
-	down  bool       // refuses connections
+	dials chan *peer  // one for every connection a client asks for
+	down  atomic.Bool // refuses connections
 }
 
 // peer is the daemon's end of one connection.
@@ -48,7 +49,7 @@ func newFake(t *testing.T) *fake { return &fake{t: t, dials: make(chan *peer, 10
 
 func (f *fake) options(o Options) *Options {
 	o.Dial = func(context.Context) (io.ReadWriteCloser, error) {
-		if f.down {
+		if f.down.Load() {
 			return nil, errors.New("nobody is there")
 		}
 		ours, theirs := net.Pipe()

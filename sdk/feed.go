@@ -16,8 +16,7 @@ type feed struct {
 	subs     []*Subscription // those that have joined
 	role     protocol.Role
 	coalesce *protocol.Coalesce
-	// told: the daemon may be sending events, as it was asked to.
-	told bool
+	told     bool // the daemon may be sending events, as it was asked to
 }
 
 // event is a notification as it is handed on. raw is never changed.
@@ -142,7 +141,9 @@ func (c *Client) join(s *Subscription, after *uint64) (*call, error) {
 	call, err := c.startLocked(protocol.MethodThreadSubscribe.Name, params, func(result json.RawMessage) error {
 		return f.joined(s, after, params.AfterSeq, result)
 	})
-	f.told = true
+	if err == nil {
+		call.feed = f
+	}
 	return call, err
 }
 

@@ -113,6 +113,9 @@ func (c *Client) nextFrame(l *link) ([]byte, bool) {
 			c.complete(m.call, nil, err)
 		default:
 			m.call.sent = l
+			if m.call.feed != nil {
+				m.call.feed.told = true
+			}
 			return m.frame, true
 		}
 	}

@@ -30,6 +30,9 @@ type turnRun struct {
 
 // begin subscribes, then gives the agent the input, so that no event of it is missed.
 func (t *Thread) begin(ctx context.Context, input protocol.Input, o RunOptions) (*turnRun, error) {
+	if ctx.Err() != nil {
+		return nil, &TurnCancelledError{err: ctx.Err()}
+	}
 	sub, err := t.Listen(ctx, nil)
 	if err != nil {
 		if ctx.Err() != nil {

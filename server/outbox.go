@@ -34,7 +34,8 @@ type outbox struct {
 	changed sync.Cond        // something was sent, or closed
 	queue   []protocol.Frame // what waits begins at head
 	head    int
-	bytes   int // of what waits, with overhead, until it is written
+	hand    []protocol.Frame // what the writer has in hand; its own
+	bytes   int              // of both, with overhead
 	aside   aside
 	behind  []*thread.Subscription
 	ready   bool             // the handshake is over: events may be sent
@@ -104,9 +105,8 @@ func (o *outbox) room(f protocol.Frame) bool {
 
 func (o *outbox) push(f protocol.Frame) {
 	if len(o.queue) == cap(o.queue) && o.head > len(o.queue)/2 {
-		// The frames that the writer has in hand stay where they are: they begin at
-		// head, beyond what is overwritten.
 		n := copy(o.queue, o.queue[o.head:])
+		clear(o.queue[n:])
 		o.queue, o.head = o.queue[:n], 0
 	}
 	o.queue = append(o.queue, f)
@@ -160,7 +160,7 @@ func (o *outbox) write() {
 			err = o.fill(sub)
 		case len(frames) > 0:
 			err = o.transport.Write(frames)
-			o.wrote(frames)
+			o.wrote()
 		default:
 			return
 		}
@@ -177,6 +177,7 @@ func (o *outbox) next() ([]protocol.Frame, *thread.Subscription) {
 	defer o.mu.Unlock()
 	if o.closed || !o.waiting() {
 		o.writing = false
+		o.shrink()
 		o.changed.Broadcast()
 		return nil, nil
 	}
@@ -185,8 +186,14 @@ func (o *outbox) next() ([]protocol.Frame, *thread.Subscription) {
 			o.push(f)
 		}
 	}
-	if wait := o.queue[o.head:]; len(wait) > 0 {
-		return wait[:batch(wait)], nil
+	if o.head < len(o.queue) {
+		n := o.head + batch(o.queue[o.head:])
+		o.hand = append(o.hand[:0], o.queue[o.head:n]...)
+		clear(o.queue[o.head:n])
+		if o.head = n; n == len(o.queue) {
+			o.queue, o.head = o.queue[:0], 0
+		}
+		return o.hand, nil
 	}
 	s := o.behind[0]
 	o.behind = o.behind[1:]
@@ -203,25 +210,25 @@ func batch(frames []protocol.Frame) int {
 	return n
 }
 
-// wrote takes frames, the head of the queue, out of it.
-func (o *outbox) wrote(frames []protocol.Frame) {
+// wrote counts out what the writer had in hand.
+func (o *outbox) wrote() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, f := range frames {
+	for _, f := range o.hand {
 		o.bytes -= cost(f)
 	}
-	if o.closed {
-		return
-	}
-	clear(o.queue[o.head : o.head+len(frames)])
-	o.head += len(frames)
-	if o.head == len(o.queue) {
-		o.queue, o.head = o.queue[:0], 0
-		if cap(o.queue) > keptFrames {
-			o.queue = nil
-		}
-	}
+	clear(o.hand)
 	o.changed.Broadcast()
+}
+
+// shrink frees what an idle connection does not need. o.mu is held.
+func (o *outbox) shrink() {
+	if cap(o.queue) > keptFrames {
+		o.queue = nil
+	}
+	if cap(o.hand) > keptFrames {
+		o.hand = nil
+	}
 }
 
 // fill sends the next page of a subscription that is behind.

@@ -36,11 +36,15 @@ type Store interface {
 	// Commit makes b durable together with whatever else is waiting. It does not
 	// block and does no I/O; the order of the calls is the order of the journal.
 	// done is called exactly once, from the committer, in the order of the Commit
-	// calls and with no lock held; it must not block. Its error is nil; or ErrExists,
-	// ErrConflict, ErrBadID or ErrBadBatch (this batch changed nothing, later ones go
-	// on); or a *Error that wraps ErrCorrupt (the same, as the row that the batch
-	// would replace is damaged) or ErrFailed (this and every later batch are not
-	// kept); or ErrClosed. b and what it holds must not be changed after the call.
+	// calls and with no lock held; it must not block, nor call Close or PruneKeys,
+	// which wait for the committer. b and what it holds must not be changed after
+	// the call. The error that done is given is one of:
+	//   - nil: b is kept.
+	//   - ErrExists, ErrConflict, ErrBadID, ErrBadBatch, or a *Error that wraps
+	//     ErrCorrupt (the row that b would replace is damaged): b changed nothing,
+	//     later ones go on.
+	//   - a *Error that wraps ErrFailed: this and every later batch are not kept.
+	//   - ErrClosed.
 	Commit(b *Batch, done func(error))
 
 	// Events returns the events of a thread with after < Seq <= upTo in rising

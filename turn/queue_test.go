@@ -505,12 +505,14 @@ func (m *queueModel) finish(t *rapid.T, end End, policy protocol.QueuePolicy) {
 		if end.Reason == protocol.CancelUser || end.Reason == protocol.CancelClientDisconnected {
 			reaction = policy.OnCancelled
 		}
+	default:
 	}
 	switch end.Queue {
 	case protocol.InterruptContinue:
 		reaction = protocol.QueueContinue
 	case protocol.InterruptClear:
 		reaction = protocol.QueueClear
+	default:
 	}
 	if forced && end.Queue != protocol.InterruptClear {
 		reaction = protocol.QueuePause

@@ -80,7 +80,7 @@ func TestCheckConfig(t *testing.T) {
 		"provider":false,
 		"instructions":{"maxLength":5},
 		"extraInstructions":{"pattern":"^a"},
-		"extra":{"required":["seed"],"properties":{"seed":{"type":"integer","exclusiveMinimum":0},"top":{"maximum":9}},"additionalProperties":false}
+		"extra":{"required":["seed"],"properties":{"seed":{"type":"integer","exclusiveMinimum":0},"top":{"maximum":9},"low":{"minimum":2}},"additionalProperties":false}
 	}}`)
 	s := prepared(t, narrow)
 	tests := []struct {
@@ -103,8 +103,7 @@ func TestCheckConfig(t *testing.T) {
 		{`{"extra":{"seed":1,"top":10}}`, "extra.top", "extra.top must be at most 9"},
 		{`{"extra":{"seed":1,"nope":1}}`, "extra.nope", "extra.nope is not a key that this agent takes"},
 		{`{"outputSchema":[]}`, "outputSchema", "outputSchema must be object"},
-		{`{"history":{"maxTurns":-1}}`, "history.maxTurns", "history.maxTurns must be at least 0"},
-		{`{"toolReconnectMs":-1}`, "toolReconnectMs", "toolReconnectMs must be at least 0"},
+		{`{"extra":{"seed":1,"low":1}}`, "extra.low", "extra.low must be at least 2"},
 		{`{"provider":"x","model":"huge"}`, "model", "model must be one of small, large"},
 	}
 	for _, tt := range tests {

@@ -54,7 +54,7 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print JSON, also for errors")
 	root.AddCommand(
 		newRun(a), newAttach(a), newThreads(a), newQueue(a), newInterrupt(a),
-		newAgents(a), newServe(a), newStdio(a), newStatus(a), newStop(a), newVersion(a),
+		newAgents(a), newServe(a), newStdio(a), newStatus(a), newStop(a), newSchema(a), newVersion(a),
 	)
 	return root
 }

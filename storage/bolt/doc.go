@@ -23,12 +23,14 @@
 // storage.ErrFailed; it can still be read. Whether the batches of the failed
 // transaction are there after the next open is not known, and a reader may see them
 // before that. A page that cannot be read, be it damaged or on a failing disk, is
-// storage.ErrCorrupt and never a crash. A file that was cut off or that is damaged in
-// its structure is refused by Open.
+// storage.ErrCorrupt for its reader, not the end of the process. Open refuses a file
+// that was cut off, one that ends a crash with a damaged structure, and anything that
+// is not a data file.
 //
 // # Start and stop
 //
 // Close writes the list of free pages, so that the next Open looks at a few pages only.
-// After a crash there is no such list, and Open goes through the whole file: expect up
-// to a second for each GiB.
+// After a crash there is no such list, and Open goes through the whole file, once to
+// see that it is whole and once, in bbolt, to find the free pages: expect up to a
+// second for each GiB. Nothing runs while there is nothing to do.
 package bolt

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -201,8 +200,7 @@ func TestNotAFile(t *testing.T) {
 	if _, err := bolt.Open(t.Context(), bolt.Options{Path: filepath.Join(file, "spool.db")}); err == nil {
 		t.Error("a file below a file was opened")
 	}
-	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
-		t.Skip(err)
+	if _, err := os.Stat(os.DevNull); err == nil {
+		refuse(t, os.DevNull, storage.ErrNotStore, "not a regular file")
 	}
-	refuse(t, filepath.Join(dir, "pipe"), storage.ErrNotStore, "not a regular file")
 }

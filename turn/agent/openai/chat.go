@@ -18,7 +18,7 @@ import (
 func (a *agent) chat(w *watchdog, req request, talk []protocol.Message, out turn.Emitter) (string, error) {
 	var response *http.Response
 	stream := a.completions.NewStreaming(w.ctx, chatParams(req, talk), option.WithResponseInto(&response))
-	defer stream.Close()
+	defer stream.Close() //nolint:errcheck // what was read is all that counts
 	if err := refused(w, stream.Err(), response); err != nil {
 		return "", err
 	}

@@ -15,7 +15,7 @@ import (
 func (a *agent) respond(w *watchdog, req request, talk []protocol.Message, out turn.Emitter) (string, error) {
 	var response *http.Response
 	stream := a.responses.NewStreaming(w.ctx, responseParams(req, talk), option.WithResponseInto(&response))
-	defer stream.Close()
+	defer stream.Close() //nolint:errcheck // what was read is all that counts
 	if err := refused(w, stream.Err(), response); err != nil {
 		return "", err
 	}
