@@ -96,7 +96,7 @@ func (m *Manager) newHeader(c Call, o protocol.ThreadOptions) (protocol.Thread, 
 	if spec == nil {
 		return none, protocol.Errorf(protocol.CodeAgentNotFound, "there is no agent %s; agent/list names those there are: %s", quote(name), strings.Join(sortedKeys(m.agents), ", "))
 	}
-	conf, err := spec.CheckConfig(spec.Defaults.Merge(o.Config))
+	conf, err := spec.CheckConfig(spec.Effective(o.Config))
 	if err != nil {
 		return none, err
 	}

@@ -240,8 +240,8 @@ func (r *run) Steer(ctx context.Context) (protocol.Item, error) {
 	}
 }
 
-// Steered takes a message that was sent into the turn, if there is one. It becomes items
-// of the turn; the last of them is returned.
+// Steered takes a message that was sent into the turn, if there is one. It becomes an item
+// of the turn.
 func (r *run) Steered() (protocol.Item, bool) {
 	t := r.t
 	t.mu.Lock()
@@ -249,24 +249,38 @@ func (r *run) Steered() (protocol.Item, bool) {
 	if t.run != r || len(t.st.Steers) == 0 || r.interrupting {
 		return protocol.Item{}, false
 	}
-	s := t.st.Steers[0]
-	t.st.Steers = append([]steer(nil), t.st.Steers[1:]...)
 	x := t.begin()
 	x.row = true
-	var last protocol.Item
-	if s.Items != nil {
-		last = x.attach(r, s.Items)
-	}
-	for _, m := range s.Input {
-		it := messageItem(m, protocol.DeliverySteer)
-		it.Sender = s.Sender
-		last = x.addItem(r, it)
+	var taken protocol.Item
+	first, rest := t.st.Steers[0].split()
+	steers := append([]steer(nil), rest...)
+	t.st.Steers = append(steers, t.st.Steers[1:]...)
+	if first.Items != nil {
+		taken = x.attach(r, first.Items)
+	} else {
+		it := messageItem(first.Input[0], protocol.DeliverySteer)
+		it.Sender = first.Sender
+		taken = x.addItem(r, it)
 	}
 	x.commit(nil)
 	if len(t.st.Steers) > 0 {
 		r.wakeSteer()
 	}
-	return last, true
+	return taken, true
+}
+
+// split takes the first message or item out; rest is empty where there is no other.
+func (s steer) split() (first steer, rest []steer) {
+	first, left := s, s
+	if s.Items != nil {
+		first.Items, left.Items = s.Items[:1:1], s.Items[1:]
+	} else {
+		first.Input, left.Input = s.Input[:1:1], s.Input[1:]
+	}
+	if len(left.Items) > 0 || s.Items == nil && len(left.Input) > 0 {
+		rest = []steer{left}
+	}
+	return first, rest
 }
 
 func (r *run) wakeSteer() {

@@ -54,6 +54,9 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		if m.agents[spec.Name] != nil {
 			return nil, fmt.Errorf("two agents are named %q", spec.Name)
 		}
+		if err := spec.Prepare(); err != nil {
+			return nil, err
+		}
 		m.agents[spec.Name] = spec
 	}
 	if m.agents[cfg.Default] == nil {

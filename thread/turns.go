@@ -129,7 +129,7 @@ func (t *Thread) effective(over protocol.Object, mode string) (protocol.Object, 
 		return nil, "", protocol.Errorf(protocol.CodeAgentUnavailable,
 			"the agent %s of this thread is not configured any more; add it to the config file or fork the thread to another agent", t.st.Thread.Agent)
 	}
-	config := spec.Defaults.Merge(t.st.Thread.Config).Merge(over)
+	config := spec.Effective(t.st.Thread.Config, over)
 	parsed, err := spec.CheckConfig(config)
 	if err != nil {
 		return nil, "", err

@@ -38,7 +38,7 @@ func (r *Recorder) Run(ctx context.Context, a turn.Agent, in turn.Input) turn.Ou
 	defer r.mu.Unlock()
 	r.ended = true
 	status := map[protocol.TurnStatus]protocol.ItemStatus{
-		protocol.TurnCompleted: protocol.ItemInterrupted,
+		protocol.TurnCompleted: protocol.ItemCompleted,
 		protocol.TurnCancelled: protocol.ItemInterrupted,
 		protocol.TurnFailed:    protocol.ItemFailed,
 	}[o.Status]

@@ -721,3 +721,30 @@ func BenchmarkStream(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/delta")
 }
+
+// One agent serves many turns at once, also while it learns which API there is.
+func TestManyTurns(t *testing.T) {
+	const turns = 20
+	s := newServer(t)
+	route := func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/responses") {
+			http.NotFound(w, r)
+			return
+		}
+		chatAnswer("Hello")(w, r)
+	}
+	for range 2 * turns {
+		s.handlers = append(s.handlers, route)
+	}
+	a := s.agent(nil)
+	var wg sync.WaitGroup
+	for range turns {
+		wg.Go(func() {
+			var r agenttest.Recorder
+			if o := r.Run(t.Context(), a, ask("x")); o.Status != protocol.TurnCompleted || r.Text() != "Hello" {
+				t.Errorf("%+v %q", o.Error, r.Text())
+			}
+		})
+	}
+	wg.Wait()
+}
