@@ -8,9 +8,9 @@ import (
 // Config holds the keys that every agent understands. On the wire and in the journal it
 // is an [Object]; [ParseConfig] turns one into the other.
 type Config struct {
-	Provider          string          `json:"provider,omitempty"`
-	Model             string          `json:"model,omitempty"`
-	Temperature       *float64        `json:"temperature,omitempty"`
+	Provider          string          `json:"provider,omitempty"`          // who runs the model, as the daemon's configuration names it
+	Model             string          `json:"model,omitempty"`             // as the provider names it
+	Temperature       *float64        `json:"temperature,omitempty"`       // 0 to 2
 	Instructions      *string         `json:"instructions,omitempty"`      // replaces the agent's own
 	ExtraInstructions string          `json:"extraInstructions,omitempty"` // added to them
 	Stream            *bool           `json:"stream,omitempty"`            // false: no deltas; true if absent
@@ -20,9 +20,9 @@ type Config struct {
 	HistoryPolicy     HistoryPolicy   `json:"historyPolicy,omitempty"`
 	MaxTurnMs         int64           `json:"maxTurnMs,omitempty"` // longest time of a turn; 0: no limit
 	Approvals         ApprovalPolicy  `json:"approvals,omitempty"`
-	ApprovalTimeoutMs int64           `json:"approvalTimeoutMs,omitempty"`
+	ApprovalTimeoutMs int64           `json:"approvalTimeoutMs,omitempty"` // until an approval expires; 0: never
 	NoApprover        NoApprover      `json:"noApprover,omitempty"`
-	ToolReconnectMs   *int64          `json:"toolReconnectMs,omitempty"`
+	ToolReconnectMs   *int64          `json:"toolReconnectMs,omitempty"` // time the owner of a tool call has to come back; 30000 if absent
 	Modes             []Mode          `json:"modes,omitempty"`
 	Extra             Object          `json:"extra,omitempty"` // for the agent, as it is
 }

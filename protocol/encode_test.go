@@ -121,6 +121,7 @@ func reachable(t reflect.Type, found map[reflect.Type]bool) {
 		for f := range structFields(t) {
 			reachable(f.typ, found)
 		}
+	default:
 	}
 }
 

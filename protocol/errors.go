@@ -121,7 +121,7 @@ func (e *Error) Error() string { return e.Message }
 
 // Is reports whether target is an error of the same code.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // Is is called for each error of the chain
+	t, ok := target.(*Error)
 	return ok && t.Code == e.Code
 }
 

@@ -8,9 +8,9 @@ type Header struct {
 	ThreadID string `json:"threadId"`
 	TurnID   string `json:"turnId,omitempty"`
 	ItemID   string `json:"itemId,omitempty"`
-	TraceID  string `json:"traceId,omitempty"`
-	Seq      uint64 `json:"seq,omitempty"`
-	At       Time   `json:"at"`
+	TraceID  string `json:"traceId,omitempty"` // of the turn
+	Seq      uint64 `json:"seq,omitempty"`     // durable events only
+	At       Time   `json:"at"`                // when it was decided
 }
 
 // ThreadStartedEvent is the first event of a thread.
@@ -37,7 +37,7 @@ type ThreadStatusChangedEvent struct {
 type ThreadEndedEvent struct {
 	Header
 	Thread Thread `json:"thread"`
-	Reason string `json:"reason"`
+	Reason string `json:"reason"` // thread.endReason
 }
 
 // ThreadResetEvent says that all before it is gone: a client drops what it holds.
@@ -110,14 +110,14 @@ type PlanUpdatedEvent struct {
 // text before it.
 type DeltaEvent struct {
 	Header
-	Offset int    `json:"offset"`
-	Delta  string `json:"delta"`
+	Offset int    `json:"offset"` // bytes of text before it
+	Delta  string `json:"delta"`  // text to append
 }
 
 // StateDeltaEvent changes a state item by a JSON merge patch.
 type StateDeltaEvent struct {
 	Header
-	Patch json.RawMessage `json:"patch"`
+	Patch json.RawMessage `json:"patch"` // merge patch of the item's state
 }
 
 // UsageDeltaEvent carries the tokens of one model call.
@@ -143,9 +143,9 @@ type SubagentProgressEvent struct {
 type SystemEvent struct {
 	Header
 	Kind       string `json:"kind"`
-	MessageKey string `json:"messageKey,omitempty"`
-	Params     Object `json:"params,omitempty"`
-	Text       string `json:"text"`
+	MessageKey string `json:"messageKey,omitempty"` // names the text, for translations
+	Params     Object `json:"params,omitempty"`     // what to put into a translation
+	Text       string `json:"text"`                 // in English
 }
 
 // RuntimeChangedEvent says what a thread does now.

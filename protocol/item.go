@@ -110,13 +110,14 @@ type Item struct {
 	Origin      Origin     `json:"origin"`
 	Metadata    Object     `json:"metadata,omitempty"`
 
-	// Content holds the parts of a userMessage ([Input.Parts]) or the content of a
+	// Content holds the parts of a userMessage, a list of [Part], or the content of a
 	// custom item, untouched.
 	Content  json.RawMessage `json:"content,omitempty"`
 	Sender   *Sender         `json:"sender,omitempty"`
 	Delivery Delivery        `json:"delivery,omitempty"`
 
-	// Text is always written for the types that have it, also where it is empty.
+	// Text, like all that [ItemType.RequiredFields] names, is written also where it is
+	// empty.
 	Text       string          `json:"text,omitempty"`
 	Visibility string          `json:"visibility,omitempty"` // hidden, shown
 	Citations  json.RawMessage `json:"citations,omitempty"`

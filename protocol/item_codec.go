@@ -22,18 +22,37 @@ var itemFields = map[ItemType][]itemField{
 	ItemAgentMessage:     {{"text", `""`}, {"citations", ""}},
 	ItemReasoning:        {{"text", `""`}},
 	ItemToolCall: {
-		{"tool", `""`}, {"namespace", ""}, {"callId", `""`}, {"executor", `"client"`}, {"arguments", `{}`},
-		{"result", ""}, {"error", ""}, {"durationMs", ""},
+		{"tool", `""`},
+		{"namespace", ""},
+		{"callId", `""`},
+		{"executor", `"client"`},
+		{"arguments", `{}`},
+		{"result", ""},
+		{"error", ""},
+		{"durationMs", ""},
 	},
 	ItemCommandExecution: {
-		{"callId", `""`}, {"command", `[]`}, {"cwd", `""`}, {"output", `""`},
-		{"outputTruncated", ""}, {"exitCode", ""}, {"durationMs", ""},
+		{"callId", `""`},
+		{"command", `[]`},
+		{"cwd", `""`},
+		{"output", `""`},
+		{"outputTruncated", ""},
+		{"exitCode", ""},
+		{"durationMs", ""},
 	},
 	ItemFileChange: {{"callId", `""`}, {"changes", `[]`}},
 	ItemPlan:       {{"entries", `[]`}},
 	ItemApproval: {
-		{"approvalId", `""`}, {"kind", `"other"`}, {"operation", `""`}, {"target", ""}, {"scopeKey", `""`}, {"reason", ""},
-		{"decisions", `[]`}, {"expiresAt", ""}, {"decision", ""}, {"by", ""},
+		{"approvalId", `""`},
+		{"kind", `"other"`},
+		{"operation", `""`},
+		{"target", ""},
+		{"scopeKey", `""`},
+		{"reason", ""},
+		{"decisions", `[]`},
+		{"expiresAt", ""},
+		{"decision", ""},
+		{"by", ""},
 	},
 	ItemQuestion: {{"requestId", `""`}, {"questions", `[]`}, {"answers", ""}, {"outcome", ""}, {"by", ""}},
 	ItemState:    {{"state", `{}`}},
@@ -65,7 +84,9 @@ func (t ItemType) RequiredFields() []string {
 }
 
 // HasText reports whether items of type t carry Text.
-func (t ItemType) HasText() bool { return slices.Contains(t.Fields(), "text") }
+func (t ItemType) HasText() bool {
+	return slices.ContainsFunc(itemFields[t], func(f itemField) bool { return f.name == "text" })
+}
 
 type plainItem Item // without methods, so that encoding/json does the work
 

@@ -16,8 +16,8 @@ var commonItemFields = []string{"id", "turnId", "type", "status", "createdAt", "
 // JSON.
 func DecodeItem(raw []byte, field string, it *Item) error {
 	if err := checkItem(raw); err != nil {
-		err.in(field)
-		return InvalidParams(err.Field, err.Problem)
+		at := err.in(field)
+		return InvalidParams(at.Field, at.Problem)
 	}
 	if err := json.Unmarshal(raw, it); err != nil {
 		return InvalidParams(field, "cannot be read: "+err.Error())

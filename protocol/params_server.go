@@ -35,11 +35,11 @@ type Auth struct {
 
 // ClientCapabilities say what the daemon may ask of a client and what it need not send.
 type ClientCapabilities struct {
-	Approvals                 bool     `json:"approvals,omitempty"`
-	Questions                 bool     `json:"questions,omitempty"`
-	Tools                     bool     `json:"tools,omitempty"`
-	Streaming                 *bool    `json:"streaming,omitempty"` // true if absent; false: no deltas
-	OptOutNotificationMethods []string `json:"optOutNotificationMethods,omitempty"`
+	Approvals                 bool     `json:"approvals,omitempty"`                 // answers item/approval/request
+	Questions                 bool     `json:"questions,omitempty"`                 // answers item/question/request
+	Tools                     bool     `json:"tools,omitempty"`                     // answers item/tool/call
+	Streaming                 *bool    `json:"streaming,omitempty"`                 // true if absent; false: no deltas
+	OptOutNotificationMethods []string `json:"optOutNotificationMethods,omitempty"` // exact names
 }
 
 // Defaults stand in for what later requests of the connection leave out.
@@ -54,7 +54,7 @@ type InitializeParams struct {
 	ClientInfo   ClientInfo         `json:"clientInfo"`
 	Auth         *Auth              `json:"auth,omitempty"`
 	Capabilities ClientCapabilities `json:"capabilities,omitempty"`
-	Metadata     Object             `json:"metadata,omitempty"`
+	Metadata     Object             `json:"metadata,omitempty"` // free; traceId is that of turns that name none
 	Defaults     *Defaults          `json:"defaults,omitempty"`
 }
 
@@ -67,11 +67,11 @@ type ServerInfo struct {
 
 // Limits are bounds that a client should know.
 type Limits struct {
-	MaxMessageBytes int64 `json:"maxMessageBytes"`
-	MaxItemBytes    int64 `json:"maxItemBytes"`
-	MaxQueued       int   `json:"maxQueued"`   // waiting turns of a thread
-	MaxInFlight     int   `json:"maxInFlight"` // requests of a connection in work; more are not read
-	MaxParked       int   `json:"maxParked"`   // requests of a connection that wait for a turn
+	MaxMessageBytes int64 `json:"maxMessageBytes"` // of one message, both ways
+	MaxItemBytes    int64 `json:"maxItemBytes"`    // text of one item
+	MaxQueued       int   `json:"maxQueued"`       // waiting turns of a thread
+	MaxInFlight     int   `json:"maxInFlight"`     // requests of a connection in work; more are not read
+	MaxParked       int   `json:"maxParked"`       // requests of a connection that wait for a turn
 }
 
 // ServerCapabilities say what the daemon offers.

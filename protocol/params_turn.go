@@ -19,10 +19,10 @@ type TurnInput struct {
 	Mutation
 	ThreadID   string  `json:"threadId"`
 	Input      Input   `json:"input"`
-	Sender     *Sender `json:"sender,omitempty"`
-	TraceID    string  `json:"traceId,omitempty"` // the connection's, or a new one, if absent
-	Config     Object  `json:"config,omitempty"`  // for this turn, over the thread's
-	Mode       string  `json:"mode,omitempty"`
+	Sender     *Sender `json:"sender,omitempty"`     // the person it comes from
+	TraceID    string  `json:"traceId,omitempty"`    // the connection's, or a new one, if absent
+	Config     Object  `json:"config,omitempty"`     // for this turn, over the thread's
+	Mode       string  `json:"mode,omitempty"`       // for this turn
 	RunPending bool    `json:"runPending,omitempty"` // run the appended items, without input of its own
 	Wait       bool    `json:"wait,omitempty"`       // answer when the turn is over
 }
@@ -175,7 +175,7 @@ type QueueRemoveParams struct {
 type QueueReorderParams struct {
 	Mutation
 	ThreadID         string   `json:"threadId"`
-	Order            []string `json:"order"` // all queued turns in their new order
+	Order            []string `json:"order"` // ids of all queued turns in their new order
 	ExpectedRevision uint64   `json:"expectedRevision"`
 }
 

@@ -30,20 +30,20 @@ type Thread struct {
 	Status       ThreadStatus `json:"status"`
 	Title        string       `json:"title,omitempty"`
 	Preview      string       `json:"preview,omitempty"` // start of the first user message
-	Owner        string       `json:"owner"`
+	Owner        string       `json:"owner"`             // the user who started it
 	Identity     *Identity    `json:"identity,omitempty"`
 	CreatedAt    Time         `json:"createdAt"`
-	UpdatedAt    Time         `json:"updatedAt"`
-	LastActiveAt Time         `json:"lastActiveAt"`
+	UpdatedAt    Time         `json:"updatedAt"`    // of the newest change, also of title or config
+	LastActiveAt Time         `json:"lastActiveAt"` // of the newest input or turn
 	Lifetime     Lifetime     `json:"lifetime"`
 	QueuePolicy  QueuePolicy  `json:"queuePolicy"`
 	Mode         string       `json:"mode,omitempty"`
-	Config       Object       `json:"config"`
-	Metadata     Object       `json:"metadata"`
+	Config       Object       `json:"config"`   // what the thread sets itself; see Config
+	Metadata     Object       `json:"metadata"` // free for clients
 	ForkedFrom   *ForkedFrom  `json:"forkedFrom,omitempty"`
 	Generation   uint64       `json:"generation"` // grows by one at every thread/reset
 	HeadSeq      uint64       `json:"headSeq"`    // seq of the newest durable event
-	Usage        Usage        `json:"usage"`
+	Usage        Usage        `json:"usage"`      // of all its turns
 	EndReason    string       `json:"endReason,omitempty"`
 	Runtime      Runtime      `json:"runtime"`
 }
@@ -51,9 +51,9 @@ type Thread struct {
 // Identity is the outside name of a thread: who talks where about what. With the owner
 // and the agent it is what thread/getOrCreate looks for.
 type Identity struct {
-	Channel string `json:"channel"`
+	Channel string `json:"channel"` // where: slack, cli
 	User    string `json:"user,omitempty"`
-	Context string `json:"context,omitempty"`
+	Context string `json:"context,omitempty"` // about what: a channel, a folder
 }
 
 // LifetimeMode says how long a thread lives.
@@ -136,8 +136,8 @@ func (PauseReason) Values() []string {
 type Runtime struct {
 	Busy          bool        `json:"busy"`
 	ActiveTurnID  string      `json:"activeTurnId,omitempty"`
-	WaitingOn     []string    `json:"waitingOn"` // approval, question, tool
-	Interrupting  bool        `json:"interrupting"`
+	WaitingOn     []string    `json:"waitingOn"`    // approval, question, tool
+	Interrupting  bool        `json:"interrupting"` // the turn was told to stop and has not yet
 	QueueLength   int         `json:"queueLength"`
 	QueueRevision uint64      `json:"queueRevision"`
 	QueuePaused   bool        `json:"queuePaused"`

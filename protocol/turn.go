@@ -60,10 +60,10 @@ type Turn struct {
 	ThreadID     string       `json:"threadId"`
 	Status       TurnStatus   `json:"status"`
 	Position     int          `json:"position,omitempty"` // 1 is next; only while queued
-	Input        Input        `json:"input"`
-	Sender       *Sender      `json:"sender,omitempty"`
-	By           *By          `json:"by,omitempty"` // who sent it
-	TraceID      string       `json:"traceId"`
+	Input        Input        `json:"input"`              // canonical: parts of one user message, or messages
+	Sender       *Sender      `json:"sender,omitempty"`   // the person it comes from
+	By           *By          `json:"by,omitempty"`       // who sent it
+	TraceID      string       `json:"traceId"`            // the client's, or made up
 	Agent        string       `json:"agent"`
 	Mode         string       `json:"mode,omitempty"`
 	Config       Object       `json:"config"`  // as it applies: agent, then thread, then turn
@@ -71,19 +71,19 @@ type Turn struct {
 	CreatedAt    Time         `json:"createdAt"`
 	StartedAt    Time         `json:"startedAt,omitempty"`
 	CompletedAt  Time         `json:"completedAt,omitempty"`
-	Usage        *Usage       `json:"usage,omitempty"`
+	Usage        *Usage       `json:"usage,omitempty"` // of all its model calls
 	Error        *TurnError   `json:"error,omitempty"`
 	CancelReason CancelReason `json:"cancelReason,omitempty"`
-	CancelledBy  *By          `json:"cancelledBy,omitempty"`
-	Text         string       `json:"text,omitempty"`  // all agent messages, joined by a blank line
-	Items        []Item       `json:"items,omitempty"` // in reads only
+	CancelledBy  *By          `json:"cancelledBy,omitempty"` // absent where the daemon decided
+	Text         string       `json:"text,omitempty"`        // all agent messages, joined by a blank line
+	Items        []Item       `json:"items,omitempty"`       // in reads only
 }
 
 // TurnError says why a turn failed.
 type TurnError struct {
 	Code      string          `json:"code"` // one of the TurnErr constants
 	Message   string          `json:"message"`
-	Retryable bool            `json:"retryable"`
+	Retryable bool            `json:"retryable"` // whether the same input may work later
 	Details   json.RawMessage `json:"details,omitempty"`
 }
 

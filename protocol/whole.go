@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -51,12 +52,8 @@ func fillerOf(t reflect.Type) *filler {
 // newFiller makes the filler of t; written says that a nil of that type is written.
 // Types that are already being looked into, above, are left alone.
 func newFiller(t reflect.Type, written bool, above []reflect.Type) *filler {
-	for _, a := range above {
-		if a == t {
-			return nil
-		}
-	}
-	if t != rawType && (t.Implements(marshalerType) || reflect.PointerTo(t).Implements(marshalerType)) {
+	encodesItself := t != rawType && (t.Implements(marshalerType) || reflect.PointerTo(t).Implements(marshalerType))
+	if encodesItself || slices.Contains(above, t) {
 		return nil
 	}
 	above = append(above, t)
@@ -66,24 +63,29 @@ func newFiller(t reflect.Type, written bool, above []reflect.Type) *filler {
 		f.fields = fieldFillers(t, above)
 	case reflect.Pointer:
 		f.elem = newFiller(t.Elem(), true, above)
-	case reflect.Map:
+	case reflect.Map, reflect.Slice:
 		f.elem = newFiller(t.Elem(), false, above)
 		if written {
-			f.empty = reflect.MakeMap(t)
+			f.empty = emptyOf(t)
 		}
-	case reflect.Slice:
-		f.elem = newFiller(t.Elem(), false, above)
-		if written {
-			f.empty = reflect.MakeSlice(t, 0, 0)
-		}
-	}
-	if t == rawType && written {
-		f.empty = reflect.ValueOf(json.RawMessage("{}"))
+	default:
 	}
 	if !f.empty.IsValid() && f.elem == nil && len(f.fields) == 0 {
 		return nil
 	}
 	return f
+}
+
+// emptyOf returns the value that is written as {} or [].
+func emptyOf(t reflect.Type) reflect.Value {
+	switch {
+	case t == rawType:
+		return reflect.ValueOf(json.RawMessage("{}"))
+	case t.Kind() == reflect.Map:
+		return reflect.MakeMap(t)
+	default:
+		return reflect.MakeSlice(t, 0, 0)
+	}
 }
 
 func fieldFillers(t reflect.Type, above []reflect.Type) []fieldFiller {
@@ -110,8 +112,9 @@ func (f *filler) lacks(v reflect.Value) bool {
 				return true
 			}
 		}
+		return false
 	case reflect.Pointer:
-		return f.elem != nil && !v.IsNil() && f.elem.lacks(v.Elem())
+		return !v.IsNil() && f.elem.lacks(v.Elem())
 	case reflect.Slice:
 		if v.IsNil() {
 			return f.empty.IsValid()
@@ -121,7 +124,8 @@ func (f *filler) lacks(v reflect.Value) bool {
 				return true
 			}
 		}
-	case reflect.Map:
+		return false
+	default: // a map
 		if v.IsNil() {
 			return f.empty.IsValid()
 		}
@@ -130,8 +134,8 @@ func (f *filler) lacks(v reflect.Value) bool {
 				return true
 			}
 		}
+		return false
 	}
-	return false
 }
 
 // fill returns v with everything filled in. What changes is copied, the rest is shared.
@@ -151,23 +155,26 @@ func (f *filler) fill(v reflect.Value) reflect.Value {
 		c := reflect.New(v.Type().Elem())
 		c.Elem().Set(f.elem.fill(v.Elem()))
 		return c
-	case reflect.Slice:
+	default:
 		if v.IsNil() {
 			return f.empty
 		}
+		return f.fillAll(v)
+	}
+}
+
+// fillAll fills in the elements of a list or a map.
+func (f *filler) fillAll(v reflect.Value) reflect.Value {
+	if v.Kind() == reflect.Slice {
 		c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		for i := range v.Len() {
 			c.Index(i).Set(f.elem.fill(v.Index(i)))
 		}
 		return c
-	default: // a map
-		if v.IsNil() {
-			return f.empty
-		}
-		c := reflect.MakeMapWithSize(v.Type(), v.Len())
-		for it := v.MapRange(); it.Next(); {
-			c.SetMapIndex(it.Key(), f.elem.fill(it.Value()))
-		}
-		return c
 	}
+	c := reflect.MakeMapWithSize(v.Type(), v.Len())
+	for it := v.MapRange(); it.Next(); {
+		c.SetMapIndex(it.Key(), f.elem.fill(it.Value()))
+	}
+	return c
 }

@@ -37,7 +37,7 @@ func TestCancelBeforeWritingS16(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := goRun(ctx, c, nil)
 		r := p.expect("thread/subscribe")
-		go c.Server().Info(t.Context())
+		go func() { _, _ = c.Server().Info(t.Context()) }()
 		synctest.Wait()
 		p.answer(r, `{"thread":`+threadJSON(0)+`,"headSeq":0,"pending":[]}`)
 		synctest.Wait()
@@ -116,7 +116,7 @@ func TestCancelWhileDisconnected(t *testing.T) {
 			go func() {
 				p.answer(run, `{"disposition":"started","replayed":true,"turn":`+turnJSON("trn_7", "running", "")+`}`)
 				p.interrupted("trn_7")
-				p.read()
+				p.ignore()
 			}()
 		}
 		c.Close() // which waits for it
@@ -212,7 +212,7 @@ func TestCancelWhileConsumerIsBusy(t *testing.T) {
 		cancel()
 		p.interrupted("trn_7")
 		close(release)
-		go func() { p.read(); p.read() }()
+		go func() { p.ignore(); p.ignore() }()
 		wantCancelled(t, <-last, "trn_7")
 	})
 }

@@ -17,7 +17,7 @@ func TestHandshake(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFake(t)
 		done := make(chan request)
-		go func() { p := <-f.dials; done <- p.handshake(); p.read() }()
+		go func() { p := <-f.dials; done <- p.handshake(); p.ignore() }()
 		c, err := Connect(t.Context(), "", f.options(Options{
 			ClientInfo: protocol.ClientInfo{Name: "test", Version: "7"}, Token: "secret",
 			OptOut: []string{"turn/queued"}, NoStreaming: true,
@@ -74,7 +74,7 @@ func TestConnectRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFake(t)
-				go func() { p := <-f.dials; test.act(p); p.read() }()
+				go func() { p := <-f.dials; test.act(p); p.ignore() }()
 				_, err := Connect(t.Context(), "fake://user:secret@host?token=secret", f.options(Options{Token: "secret"}))
 				te, isTransport := errors.AsType[*TransportError](err)
 				switch {
@@ -93,7 +93,7 @@ func TestConnectRefused(t *testing.T) {
 func TestConnectContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFake(t)
-		go func() { p := <-f.dials; p.expect("initialize"); p.read() }()
+		go func() { p := <-f.dials; p.expect("initialize"); p.ignore() }()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := Connect(ctx, "", f.options(Options{})); !errors.Is(err, context.DeadlineExceeded) {
@@ -197,7 +197,7 @@ func TestCallBeforeItIsWritten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := newFake(t).connect(Options{})
 		defer c.Close()
-		go c.Server().Info(t.Context()) // stuck in the pipe, which nobody reads
+		go func() { _, _ = c.Server().Info(t.Context()) }() // stuck in the pipe, which nobody reads
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -382,7 +382,7 @@ func TestCloseWhileRedialling(t *testing.T) {
 		p.expect("server/ping")
 		p.cut()
 		p = <-f.dials // whose handshake is never answered
-		go p.read()
+		go p.ignore()
 		synctest.Wait()
 		go c.Close()
 		if err := <-failed; !errors.Is(err, ErrClosed) {
@@ -439,7 +439,7 @@ func TestUnixSocket(t *testing.T) {
 		p := newPeer(f.t, conn)
 		p.handshake()
 		p.answer(p.expect("server/ping"), `{"at":"2026-01-01T00:00:00.000Z"}`)
-		p.read()
+		p.ignore()
 	}()
 	c, err := Connect(t.Context(), "unix://"+path, nil)
 	if err != nil {

@@ -34,8 +34,13 @@ func childMain() bool {
 	return true
 }
 
+func asChild(t *testing.T, how string) {
+	t.Setenv("SPOOL_SDK_CHILD", how)
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector waits a second by default
+}
+
 func TestCommandS22(t *testing.T) {
-	t.Setenv("SPOOL_SDK_CHILD", "serve")
+	asChild(t, "serve")
 	c, err := Command(t.Context(), nil, os.Args[0])
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +57,7 @@ func TestCommandS22(t *testing.T) {
 }
 
 func TestCommandByEndpoint(t *testing.T) {
-	t.Setenv("SPOOL_SDK_CHILD", "serve")
+	asChild(t, "serve")
 	c, err := Connect(t.Context(), "stdio:"+os.Args[0]+" -test.v", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +69,7 @@ func TestCommandByEndpoint(t *testing.T) {
 }
 
 func TestCommandDies(t *testing.T) {
-	t.Setenv("SPOOL_SDK_CHILD", "die")
+	asChild(t, "die")
 	var stderr bytes.Buffer
 	c, err := Command(t.Context(), &Options{Stderr: &stderr}, os.Args[0])
 	if err != nil {

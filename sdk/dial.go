@@ -81,7 +81,8 @@ func wsDialer(endpoint string, o *Options) (dialer, error) {
 	}
 	target := u.String()
 	return dialer{name: redact(target), dial: func(ctx context.Context, token string) (transport, error) {
-		conn, resp, err := websocket.Dial(ctx, target, &websocket.DialOptions{HTTPHeader: authorization(token)})
+		options := &websocket.DialOptions{HTTPHeader: authorization(token)}
+		conn, resp, err := websocket.Dial(ctx, target, options) //nolint:bodyclose // Dial closes it
 		if err != nil {
 			return nil, upgradeError(resp, err)
 		}

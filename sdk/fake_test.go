@@ -104,6 +104,9 @@ func (p *peer) read() (request, error) {
 	return request{protocol.ParseFrame([]byte(raw)), raw}, nil
 }
 
+// ignore reads one message, or waits for the end of the connection.
+func (p *peer) ignore() { _, _ = p.read() }
+
 // expect reads the next message, which must be of that method.
 func (p *peer) expect(method string) request {
 	p.t.Helper()

@@ -17,6 +17,7 @@ type feed struct {
 	role     protocol.Role
 	coalesce *protocol.Coalesce
 	told     bool // the daemon may be sending events, as it was asked to
+	open     bool // it is, on this connection, so what comes continues what came
 }
 
 // event is a notification as it is handed on. raw is never changed.
@@ -89,7 +90,7 @@ func (c *Client) receiveEvent(e protocol.Envelope, raw []byte) {
 	ev := newEvent(e, raw)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f := c.feeds[threadID]; f != nil {
+	if f := c.feeds[threadID]; f != nil && f.open {
 		for _, s := range slices.Clone(f.subs) {
 			s.offer(ev)
 		}
@@ -113,11 +114,15 @@ func (f *feed) subscribeParams(after *uint64) protocol.ThreadSubscribeParams {
 
 // resubscribe takes up the live subscriptions of a feed on a new connection. mu is held.
 func (c *Client) resubscribe(f *feed) {
+	f.open = false
 	if !slices.ContainsFunc(f.subs, func(s *Subscription) bool { return s.state == subLive }) {
 		return
 	}
 	params := f.subscribeParams(nil)
-	call, err := c.startLocked(protocol.MethodThreadSubscribe.Name, params, nil)
+	call, err := c.startLocked(protocol.MethodThreadSubscribe.Name, params, func(json.RawMessage) error {
+		f.open = true
+		return nil
+	})
 	c.forget(call, err) // the next connection makes its own
 	if err != nil {
 		return
@@ -154,6 +159,7 @@ func (f *feed) joined(s *Subscription, after, sent *uint64, result json.RawMessa
 	if err := json.Unmarshal(result, &snapshot); err != nil {
 		return fmt.Errorf("%s: the answer makes no sense: %w", protocol.MethodThreadSubscribe.Name, err)
 	}
+	f.open = true
 	begin := snapshot.HeadSeq // of what follows the answer
 	if sent != nil {
 		begin = *sent

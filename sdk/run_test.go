@@ -300,7 +300,10 @@ func TestRunStreamedIsLeft(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() {
-			for range c.Threads().Get("thr_1").RunStreamed(ctx, Text("x"), nil) {
+			for _, err := range c.Threads().Get("thr_1").RunStreamed(ctx, Text("x"), nil) {
+				if err != nil {
+					t.Error(err)
+				}
 				break
 			}
 			cancel() // of no consequence any more

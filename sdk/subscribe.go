@@ -251,12 +251,10 @@ func (s *Subscription) offer(ev event) {
 		switch {
 		case ev.seq <= s.have:
 			return
-		case ev.seq == s.have+1 || ev.method == protocol.EventThreadReset.Name:
+		case ev.seq == s.have+1, ev.method == protocol.EventThreadReset.Name, s.c.opts.skipsSeq:
 		case listLevel[ev.method]:
 			return // it came beside the stream and will come in it
-		case s.c.opts.skipsSeq:
-			// The client opted out of durable events, so holes are normal.
-		default:
+		default: // a hole, which should not be
 			s.fallBehind()
 			return
 		}

@@ -113,6 +113,10 @@ func (r *turnRun) alarmed() (Event, error) {
 		r.wait, r.alarm = nil, again
 		return Event{}, nil
 	}
+	if _, lost := errors.AsType[*TransportError](r.wait.err); lost && r.t.c.Err() == nil {
+		r.ask() // the answer got lost, not the client
+		return Event{}, nil
+	}
 	if !r.told {
 		r.told, r.alarm = true, closedChannel
 		r.sub.reread()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -196,7 +197,7 @@ func (o *outbox) next() ([]protocol.Frame, *thread.Subscription) {
 		return o.hand, nil
 	}
 	s := o.behind[0]
-	o.behind = o.behind[1:]
+	o.behind = slices.Delete(o.behind, 0, 1)
 	return nil, s
 }
 
@@ -218,6 +219,7 @@ func (o *outbox) wrote() {
 		o.bytes -= cost(f)
 	}
 	clear(o.hand)
+	o.hand = o.hand[:0]
 	o.changed.Broadcast()
 }
 

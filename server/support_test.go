@@ -12,10 +12,10 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
+	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage/mem"
@@ -137,13 +137,13 @@ func (c *client) start() string {
 }
 
 // dialLines connects over a pipe with one message a line.
-func dialLines(t testing.TB, h *Hub) *client {
+func dialLines(t testing.TB, h *Hub) *client { return dialAs(t, h, Local("stdio")) }
+
+func dialAs(t testing.TB, h *Hub, who Identity) *client {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	served := make(chan error, 1)
-	go func() {
-		served <- h.Serve(context.Background(), Lines(theirs, h.limits.MaxMessageBytes), Local("stdio"))
-	}()
+	go func() { served <- h.Serve(context.Background(), Lines(theirs, h.limits.MaxMessageBytes), who) }()
 	c := lineClient(t, ours)
 	t.Cleanup(func() {
 		c.close()
@@ -151,6 +151,24 @@ func dialLines(t testing.TB, h *Hub) *client {
 		<-served
 	})
 	return c
+}
+
+// bareConn is a connection that the test itself runs.
+func bareConn(t testing.TB, h *Hub) (*client, *conn, *jsonrpc2.Conn) {
+	ours, theirs := net.Pipe()
+	c := newConn(context.Background(), h, Lines(theirs, h.limits.MaxMessageBytes), Local("stdio"))
+	s := &stream{c: c, ended: make(chan struct{})}
+	rpc := jsonrpc2.NewConn(c.ctx, s, &handler{c, s}, jsonrpc2.SetLogger(silent{}), jsonrpc2.OnRecv(c.received))
+	cl := lineClient(t, ours)
+	t.Cleanup(func() {
+		cl.close()
+		<-cl.ended
+		c.end(nil)
+		c.out.close()
+		<-s.ended
+		c.wg.Wait()
+	})
+	return cl, c, rpc
 }
 
 func lineClient(t testing.TB, conn net.Conn) *client {
@@ -295,4 +313,13 @@ func one(t testing.TB, frames []string) string {
 	return frames[0]
 }
 
-var _ = time.Second
+// onLog returns a log that calls do once, when it is told message.
+func onLog(message string, do func()) zerolog.Logger {
+	var once sync.Once
+	return zerolog.New(writerFunc(func(p []byte) (int, error) {
+		if strings.Contains(string(p), message) {
+			once.Do(do)
+		}
+		return len(p), nil
+	}))
+}

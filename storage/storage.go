@@ -41,8 +41,8 @@ type Store interface {
 	// the call. The error that done is given is one of:
 	//   - nil: b is kept.
 	//   - ErrExists, ErrConflict, ErrBadID, ErrBadBatch, or a *Error that wraps
-	//     ErrCorrupt (the row that b would replace is damaged): b changed nothing,
-	//     later ones go on.
+	//     ErrCorrupt (the row or the end of the journal is damaged): b changed
+	//     nothing, later ones go on.
 	//   - a *Error that wraps ErrFailed: this and every later batch are not kept.
 	//   - ErrClosed.
 	Commit(b *Batch, done func(error))

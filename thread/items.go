@@ -326,6 +326,9 @@ func (m *Manager) storageErrorOf(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
+	if wire, ok := errors.AsType[*protocol.Error](err); ok {
+		return wire // a refusal, such as TurnNotFound, not a failure of the store
+	}
 	return m.storageError(err)
 }
 

@@ -105,10 +105,11 @@ func (a *app) attach(ctx context.Context, t *sdk.Thread, opts *sdk.SubscribeOpti
 // printer sets how events are shown.
 func (s *attachment) printer() (end func() error) {
 	if s.app.json {
-		s.show, end = s.app.printer()
+		s.show, _, end = s.app.printer()
 		return end
 	}
 	s.script = s.app.newTranscript()
+	s.script.spin.on = false // it would get between what is typed
 	s.show = s.script.event
 	return s.script.end
 }
@@ -179,6 +180,9 @@ func (s *attachment) loop(ctx context.Context, events <-chan happening, lines <-
 				return exitStatus(exitInterrupted)
 			}
 			s.stopping = time.Now()
+			if s.script != nil {
+				s.script.remark(interruptingNote)
+			}
 			if _, err := s.thread.Interrupt(ctx, &protocol.TurnInterruptParams{TurnID: s.running}); err != nil {
 				return err
 			}

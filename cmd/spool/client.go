@@ -59,6 +59,9 @@ func (a *app) connect(ctx context.Context) (*session, context.Context, error) {
 	if err != nil {
 		s.gone.Stop()
 		cancel(err)
+		if cause, ok := errors.AsType[*unavailableError](err); ok {
+			err = cause
+		}
 		return nil, nil, err
 	}
 	return s, ctx, nil
@@ -85,7 +88,7 @@ func (a *app) with(ctx context.Context, do func(context.Context, *session) error
 	return err
 }
 
-// with is called with handles on threads by most commands.
+// withThread is with, for a command about one thread.
 func (a *app) withThread(ctx context.Context, name string, do func(context.Context, *sdk.Thread) error) error {
 	return a.with(ctx, func(ctx context.Context, s *session) error {
 		id, err := resolveThread(ctx, s.Client, name)

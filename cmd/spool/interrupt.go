@@ -17,6 +17,7 @@ import (
 type stopper struct {
 	thread *sdk.Thread
 	leave  context.CancelCauseFunc
+	say    func(string) // tells the user what happens
 
 	mu     sync.Mutex
 	turn   string // the one that is shown; empty: not known yet
@@ -27,9 +28,12 @@ type stopper struct {
 	end  context.CancelFunc
 }
 
-func newStopper(ctx context.Context, t *sdk.Thread, ctrlC <-chan os.Signal, leave context.CancelCauseFunc) *stopper {
+// interruptingNote is said at the first Ctrl-C.
+const interruptingNote = "interrupting the turn; Ctrl-C again leaves at once"
+
+func newStopper(ctx context.Context, t *sdk.Thread, ctrlC <-chan os.Signal, leave context.CancelCauseFunc, say func(string)) *stopper {
 	ctx, end := context.WithCancel(ctx)
-	s := &stopper{thread: t, leave: leave, known: make(chan struct{}), end: end}
+	s := &stopper{thread: t, leave: leave, say: say, known: make(chan struct{}), end: end}
 	s.done.Go(func() { s.watch(ctx, ctrlC) })
 	return s
 }
@@ -62,6 +66,7 @@ func (s *stopper) watch(ctx context.Context, ctrlC <-chan os.Signal) {
 				return
 			}
 			s.wanted, known = true, s.known
+			s.say(interruptingNote)
 		case <-known:
 			known = nil
 			s.done.Go(func() { s.interrupt(ctx) })

@@ -51,7 +51,7 @@ func (l launcher) dialOrStart(ctx context.Context) (net.Conn, error) {
 	case !notRunning(err):
 		return nil, &unavailableError{err: fmt.Errorf("cannot reach the daemon: %w", err)}
 	case l.noStart:
-		return nil, &unavailableError{err: fmt.Errorf("no daemon is running on %s; start one with spool serve, or leave --no-start out", l.config.Socket)}
+		return nil, &unavailableError{err: fmt.Errorf("no daemon is running on the socket %s", l.config.Socket)}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startPatience, fmt.Errorf("the daemon is not ready after %s; its log is %s", startPatience, l.logPath()))
 	defer cancel()

@@ -193,7 +193,7 @@ func newQueueSwitch(a *app, name, short, done string, do func(sdk.Queue, context
 	return &cobra.Command{
 		Use:     name + " THREAD",
 		Short:   short,
-		Long:    short + ". This is about the queue only: a text that is given to an idle thread\nwith spool run runs at once. See spool threads pause for the whole thread.",
+		Long:    short + ". This is about the queue only: a text that is given to an idle\nthread with spool run runs at once. See spool threads pause for the whole thread.",
 		Example: fmt.Sprintf("  spool queue %s last", name),
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -170,10 +170,9 @@ func (a *app) runStreamed(ctx context.Context, t *sdk.Thread, text string, opts 
 	ctrlC := make(chan os.Signal, 2)
 	signal.Notify(ctrlC, os.Interrupt)
 	defer signal.Stop(ctrlC)
-	stop := newStopper(ctx, t, ctrlC, leave)
+	show, say, end := a.printer()
+	stop := newStopper(ctx, t, ctrlC, leave, say)
 	defer stop.wait()
-
-	show, end := a.printer()
 	var last error
 	for ev, err := range t.RunStreamed(ctx, sdk.Text(text), opts) {
 		if err != nil {
@@ -197,17 +196,19 @@ func (a *app) explainEnd(ctx context.Context, err error) error {
 	return err
 }
 
-// printer returns how events are printed: for people, or raw, one a line.
-func (a *app) printer() (show func(sdk.Event), end func() error) {
+// printer returns how events, and notes about them, are shown: for people, or raw, one a
+// line, without notes.
+func (a *app) printer() (show func(sdk.Event), say func(string), end func() error) {
 	if !a.json {
 		t := a.newTranscript()
 		t.spin.resume()
-		return t.event, t.end
+		return t.event, t.remark, t.end
 	}
 	var failed error
-	return func(ev sdk.Event) {
+	show = func(ev sdk.Event) {
 		if ev.Raw != nil && failed == nil {
 			_, failed = fmt.Fprintf(a.out, "%s\n", ev.Raw)
 		}
-	}, func() error { return failed }
+	}
+	return show, func(string) {}, func() error { return failed }
 }

@@ -207,7 +207,10 @@ func (a *app) showTurn(turn *protocol.Turn) string {
 		}
 	}
 	if end := describeEnd(turn); end != "" {
-		line(p.status(string(turn.Status)) + strings.TrimPrefix(end, string(turn.Status)))
+		if turn.Status == protocol.TurnFailed {
+			end = p.red(end)
+		}
+		line(end)
 	}
 	return b.String()
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/spoolhq/spool/protocol"
 )
 
+const anyJSON = `{"any":null}`
+
 // sample makes a value of a wire type: with all members, or with those that are always
 // there.
 func sample(t *testing.T, typ reflect.Type, full bool) reflect.Value {
@@ -16,7 +18,7 @@ func sample(t *testing.T, typ reflect.Type, full bool) reflect.Value {
 	v := reflect.New(typ).Elem()
 	switch typ {
 	case reflect.TypeFor[json.RawMessage]():
-		v.SetBytes([]byte(`{"any":[1,"json",null]}`))
+		v.SetBytes([]byte(anyJSON))
 		return v
 	case reflect.TypeFor[protocol.Time]():
 		v.SetInt(1769860800007)

@@ -108,26 +108,33 @@ func (c *checker) seals(tx *bbolt.Tx) error {
 	return nil
 }
 
+// journals checks that each begins where it should and has no holes.
 func (c *checker) journals(tx *bbolt.Tx) error {
-	var last []byte
+	var thread []byte
+	var next uint64
 	return c.each(tx, journal, func(k, _ []byte) {
 		if len(k) != 24 {
 			c.problem("record %x in bucket journal is no event", k)
 			return
 		}
-		if last != nil && bytes.Equal(last[:16], k[:16]) {
-			before, seq := binary.BigEndian.Uint64(last[16:]), binary.BigEndian.Uint64(k[16:])
-			if seq != before+1 {
-				c.problem("thread %s: event %d is missing", ulid.ULID(k[:16]), before+1)
-			}
+		if !bytes.Equal(thread, k[:16]) {
+			thread = k[:16]
+			next, _ = firstSeq(journal.in(tx), id(thread)) // a damaged one was told of before
 		}
-		last = k
+		seq := binary.BigEndian.Uint64(k[16:])
+		if seq == 0 {
+			return
+		}
+		if seq != next {
+			c.problem("thread %s: event %d is missing", ulid.ULID(thread), next)
+		}
+		next = seq + 1
 	})
 }
 
 func (c *checker) rows(tx *bbolt.Tx) error {
 	return c.each(tx, threads, func(k, v []byte) {
-		row, ok := openRow(k, v)
+		row, head, ok := openRow(k, v)
 		if !ok || len(k) != 16 {
 			c.problem("record %x in bucket threads is no row", k)
 			return
@@ -136,6 +143,9 @@ func (c *checker) rows(tx *bbolt.Tx) error {
 		if err != nil || thread != id(k) {
 			c.problem("the row of thread %s is that of %s", ulid.ULID(k), row.ID)
 			return
+		}
+		if last := lastSeq(journal.in(tx).Cursor(), thread); last < head {
+			c.problem("thread %s: event %d is missing", ulid.ULID(thread), last+1)
 		}
 		l := list(&row, nil)
 		w := new(writer) // for its keys only

@@ -30,8 +30,8 @@ func (s *Store) Events(ctx context.Context, thread string, after, upTo uint64, m
 		upTo = math.MaxUint64
 	}
 	err = s.of(ctx, thread, func(tx *bbolt.Tx, key id) error {
-		r := eventReader{store: s, thread: thread, key: key, maxBytes: maxBytes}
-		err := r.collect(journal.in(tx), after, upTo)
+		r := eventReader{store: s, tx: tx, thread: thread, key: key, maxBytes: maxBytes}
+		err := r.collect(after, upTo)
 		out = r.copied()
 		return err
 	})
@@ -41,6 +41,7 @@ func (s *Store) Events(ctx context.Context, thread string, after, upTo uint64, m
 // eventReader collects events of a thread. Until they are copied they lie in the file.
 type eventReader struct {
 	store    *Store
+	tx       *bbolt.Tx
 	thread   string
 	key      id
 	maxBytes int
@@ -49,19 +50,32 @@ type eventReader struct {
 	size   int
 }
 
-func (r *eventReader) collect(b *bbolt.Bucket, after, upTo uint64) error {
-	start := seqKey(r.key, after+1)
+// missing is the error for a journal with a hole.
+func (s *Store) missing(thread string, seq uint64) error {
+	return s.damage("event %d of thread %s is missing", seq, thread)
+}
+
+// collect reads the events after one seq up to another. It knows which the next has to
+// be: no page that was lost can go unseen, be it at the beginning, in the middle or at
+// the end of the journal.
+func (r *eventReader) collect(after, upTo uint64) error {
+	b := journal.in(r.tx)
+	next := after + 1
 	c := b.Cursor()
-	for k, v := c.Seek(start); len(k) == len(start) && bytes.HasPrefix(k, r.key[:]); k, v = c.Next() {
+	for k, v := c.Seek(seqKey(r.key, next)); len(k) == 24 && bytes.HasPrefix(k, r.key[:]); k, v = c.Next() {
 		seq := binary.BigEndian.Uint64(k[16:])
-		if len(r.events) == 0 && seq > after+1 && continues(b, start, r.key) {
-			return r.store.damage("event %d of thread %s is missing", after+1, r.thread)
+		if seq != next && len(r.events) == 0 {
+			first, ok := firstSeq(b, r.key)
+			if !ok {
+				return r.store.damage("first seq of thread %s", r.thread)
+			}
+			next = max(next, first)
 		}
 		switch {
-		case seq > upTo:
+		case next > upTo:
 			return nil
-		case len(r.events) > 0 && seq != r.events[len(r.events)-1].Seq+1:
-			return r.store.damage("event %d of thread %s is missing", r.events[len(r.events)-1].Seq+1, r.thread)
+		case seq != next:
+			return r.store.missing(r.thread, next)
 		case len(r.events) > 0 && r.size+len(v)-sumSize > r.maxBytes:
 			return nil
 		}
@@ -71,15 +85,26 @@ func (r *eventReader) collect(b *bbolt.Bucket, after, upTo uint64) error {
 		}
 		r.events = append(r.events, storage.Event{Seq: seq, Frame: frame})
 		r.size += len(frame)
+		next++
+	}
+	if next <= upTo {
+		return r.store.endsBefore(r.tx, r.thread, r.key, next)
 	}
 	return nil
 }
 
-// continues says whether a thread has an event before the one with the given key, so
-// that what follows was not the beginning of its journal.
-func continues(b *bbolt.Bucket, key []byte, thread id) bool {
-	k, _ := seekBefore(b.Cursor(), key)
-	return bytes.HasPrefix(k, thread[:])
+// endsBefore checks that a journal may end before the given seq.
+func (s *Store) endsBefore(tx *bbolt.Tx, thread string, key id, next uint64) error {
+	v := threads.in(tx).Get(key[:])
+	if v == nil {
+		return nil
+	}
+	b, ok := unseal(key[:], v)
+	p := parser{rest: b}
+	if head := p.uvarint(); ok && head >= next {
+		return s.missing(thread, next)
+	}
+	return nil // a damaged row is the business of who reads it
 }
 
 func (r *eventReader) copied() []storage.Event {
@@ -96,7 +121,7 @@ func (r *eventReader) copied() []storage.Event {
 func (s *Store) Head(ctx context.Context, thread string) (head uint64, err error) {
 	err = s.of(ctx, thread, func(tx *bbolt.Tx, key id) error {
 		head = lastSeq(journal.in(tx).Cursor(), key)
-		return nil
+		return s.endsBefore(tx, thread, key, head+1)
 	})
 	return head, err
 }
@@ -122,7 +147,7 @@ func (s *Store) row(tx *bbolt.Tx, thread []byte) (storage.Row, error) {
 	if v == nil {
 		return storage.Row{}, nil
 	}
-	row, ok := openRow(thread, v)
+	row, _, ok := openRow(thread, v)
 	if !ok {
 		return storage.Row{}, s.damage("row of thread %s", ulid.ULID(thread))
 	}

@@ -27,8 +27,8 @@ type bucket int
 
 const (
 	meta        bucket = iota // what the file is
-	journal                   // thread + seq -> frame
-	threads                   // thread -> row
+	journal                   // thread + seq -> frame; with seq 0: the first seq that was not erased
+	threads                   // thread -> last seq when this was written, row
 	byUpdated                 // hash of reader + Updated + thread -> nothing
 	byCreated                 // hash of reader + Created + thread -> nothing
 	reuse                     // hash of Reuse + Created + thread -> nothing

@@ -29,22 +29,25 @@ type listing struct {
 
 const maxTips = 4096
 
-// tip returns what is known of a thread. refused is for a thread whose row is damaged.
+// tip returns what is known of a thread. refused is for a thread with a damaged row
+// or journal.
 func (w *writer) tip(name string, thread id) (t *tip, refused error) {
 	if t := w.store.tips[thread]; t != nil {
 		return t, nil
 	}
-	t = new(tip)
+	t = &tip{head: lastSeq(w.in(journal).Cursor(), thread)}
 	if v := w.in(threads).Get(thread[:]); v != nil {
-		row, ok := openRow(thread[:], v)
+		row, head, ok := openRow(thread[:], v)
 		if !ok {
 			return nil, w.store.damage("row of thread %s", name)
+		}
+		if t.head < head {
+			return nil, w.store.missing(name, t.head+1)
 		}
 		t.listed = list(&row, nil)
 	} else {
 		t.deleted = w.in(deleted).Get(thread[:]) != nil
 	}
-	t.head = lastSeq(w.in(journal).Cursor(), thread)
 	if len(w.store.tips) >= maxTips {
 		clear(w.store.tips)
 	}
@@ -162,10 +165,15 @@ func lastSeq(c cursor, thread id) uint64 {
 	return binary.BigEndian.Uint64(k[16:])
 }
 
-func openRow(key, value []byte) (storage.Row, bool) {
+// openRow copies a row out of the file. head is the last seq of the journal when the
+// row was written: a journal that ends before it has lost its end.
+func openRow(key, value []byte) (row storage.Row, head uint64, ok bool) {
 	b, ok := unseal(key, value)
 	if !ok {
-		return storage.Row{}, false
+		return row, 0, false
 	}
-	return parseRow(b)
+	p := parser{rest: b}
+	head = p.uvarint()
+	row, ok = parseRow(p.rest)
+	return row, head, ok && !p.failed
 }

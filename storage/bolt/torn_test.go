@@ -145,6 +145,12 @@ func use(t *testing.T, path, what string) {
 		if err != nil && !errors.Is(err, storage.ErrCorrupt) {
 			t.Errorf("%s: %v", what, err)
 		}
+		if err == nil && len(events) != 5 {
+			t.Errorf("%s: %d of 5 events of %s", what, len(events), r.ID)
+		}
+		if head, err := s.Head(t.Context(), r.ID); err == nil && head != 5 {
+			t.Errorf("%s: %s ends at %d", what, r.ID, head)
+		}
 		for i, e := range events {
 			if e.Seq != uint64(i+1) || !bytes.Equal(e.Frame, make([]byte, 200)) {
 				t.Errorf("%s: event %d of %s is not what was written", what, e.Seq, r.ID)

@@ -119,7 +119,8 @@ func (w *writer) putRow(thread id, t *tip, r *storage.Row) error {
 		return err
 	}
 	t.listed = l
-	v := appendRow(w.store.arena.take(sumSize + rowSize(r))[:sumSize], r)
+	v := w.store.arena.take(sumSize + binary.MaxVarintLen64 + rowSize(r))[:sumSize]
+	v = appendRow(binary.AppendUvarint(v, t.head), r)
 	return w.put(threads, thread[:], seal(thread[:], v))
 }
 
@@ -172,7 +173,7 @@ func (w *writer) putItems(thread id, b *storage.Batch) error {
 
 // erase removes the events of a thread below a seq, and all that points to events.
 func (w *writer) erase(thread id, before uint64) error {
-	if err := w.dropRange(journal, thread[:], seqKey(thread, before)); err != nil {
+	if err := w.setFirst(thread, before); err != nil {
 		return err
 	}
 	for _, b := range []bucket{turns, edits, checkpoints} {
@@ -181,6 +182,35 @@ func (w *writer) erase(thread id, before uint64) error {
 		}
 	}
 	return nil
+}
+
+// setFirst removes the events below a seq. That it was done is recorded, so that a
+// journal that begins later has lost its beginning.
+func (w *writer) setFirst(thread id, seq uint64) error {
+	old, ok := firstSeq(w.in(journal), thread)
+	if seq <= old && ok {
+		return nil
+	}
+	if err := w.dropRange(journal, thread[:], seqKey(thread, seq)); err != nil {
+		return err
+	}
+	key := seqKey(thread, 0)
+	v := binary.BigEndian.AppendUint64(w.store.arena.take(sumSize + 8)[:sumSize], seq)
+	return w.put(journal, key, seal(key, v))
+}
+
+// firstSeq is the first seq that was not erased. It is false where that is damaged.
+func firstSeq(b *bbolt.Bucket, thread id) (uint64, bool) {
+	key := seqKey(thread, 0)
+	v := b.Get(key)
+	if v == nil {
+		return 1, true
+	}
+	first, ok := unseal(key, v)
+	if !ok || len(first) != 8 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(first), true
 }
 
 // remove removes all of a thread, and remembers its id.

@@ -28,7 +28,7 @@ var quiet = faulty.Hooks{
 }
 
 func TestStoreMem(t *testing.T) {
-	storagetest.Run(t, storagetest.Config{Open: func(t *testing.T) storage.Store {
+	storagetest.Run(t, storagetest.Config{Brief: true, Open: func(t *testing.T) storage.Store {
 		return closed(t, faulty.New(mem.New(), quiet))
 	}})
 }
@@ -45,7 +45,8 @@ func TestStoreBolt(t *testing.T) {
 		return s
 	}
 	storagetest.Run(t, storagetest.Config{
-		Open: func(t *testing.T) storage.Store { return open(t, filepath.Join(t.TempDir(), "spool.db")) },
+		Brief: true,
+		Open:  func(t *testing.T) storage.Store { return open(t, filepath.Join(t.TempDir(), "spool.db")) },
 		Reopen: func(t *testing.T, s storage.Store) storage.Store {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)

@@ -16,14 +16,25 @@ var modelTests = []test{
 }
 
 func random(f *fixture) {
-	rapid.Check(f.T, func(rt *rapid.T) { (&walk{fixture: f, rt: rt}).run(false) })
+	f.play(1, false)
 }
 
 func randomRestarts(f *fixture) {
+	f.play(10, true) // a restart takes some milliseconds
+}
+
+// play does one of every so many walks that rapid wants to see.
+func (f *fixture) play(every int, restarts bool) {
+	if f.config.Brief {
+		every *= 5
+	}
 	n := 0
+	failed := false // then all that rapid does to make the failure smaller counts
 	rapid.Check(f.T, func(rt *rapid.T) {
-		if n++; n%10 == 1 { // a restart takes some milliseconds
-			(&walk{fixture: f, rt: rt}).run(true)
+		if n++; n%every == 1%every || failed {
+			failed = true
+			(&walk{fixture: f, rt: rt}).run(restarts)
+			failed = false
 		}
 	})
 }

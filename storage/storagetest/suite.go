@@ -23,6 +23,10 @@ type Config struct {
 	// Reopen closes a store that Open or Reopen made, and opens it again with what it
 	// kept. nil: the stores are not durable.
 	Reopen func(t *testing.T, s storage.Store) storage.Store
+
+	// Brief plays less of the random work: for wrappers of a store that was tested
+	// before.
+	Brief bool
 }
 
 // Run runs the suite as subtests of t.

@@ -85,11 +85,11 @@ func Load(src Source) (*Config, error) {
 	for _, name := range slices.Sorted(maps.Keys(src.Flags)) {
 		c.set(p, "--"+flagName(name), name, src.Flags[name])
 	}
+	c.finish(src.Env, p)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	c.finish(src.Env, p)
-	return c, p.err()
+	return c, nil
 }
 
 // readFile reads the file, if there is one.

@@ -168,6 +168,7 @@ func findNamed(t reflect.Type, named map[string]reflect.Type) {
 		for _, m := range members(t) {
 			findNamed(m.typ, named)
 		}
+	default:
 	}
 }
 

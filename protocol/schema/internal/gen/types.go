@@ -169,7 +169,6 @@ var overrides = map[[2]string]narrower{
 
 // override puts overrides and what they refer to into the types.
 func (ts *types) override() error {
-	ts.defs["NewItem"] = ts.newItem()
 	ts.defs["RequestId"] = &jsonschema.Schema{
 		Description: "The id of a request; it is echoed with type and value.",
 		AnyOf:       []*jsonschema.Schema{{Type: "string"}, {Type: "integer"}},
@@ -184,15 +183,4 @@ func (ts *types) override() error {
 		ts.defs[member[0]].Properties.Set(member[1], schema)
 	}
 	return nil
-}
-
-func (ts *types) newItem() *jsonschema.Schema {
-	s := &jsonschema.Schema{
-		Type:        "object",
-		Description: ts.notes.fields[packagePath+".NewItem"],
-		Properties:  jsonschema.NewProperties(),
-		Required:    []string{"type"},
-	}
-	s.Properties.Set("type", ref("ItemType"))
-	return s
 }

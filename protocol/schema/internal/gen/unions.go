@@ -87,6 +87,7 @@ func (ts *types) addItems() {
 		}
 	}
 	item := &jsonschema.Schema{Description: base.Description}
+	newItem := &jsonschema.Schema{Description: ts.notes.fields[packagePath+".NewItem"]}
 	for _, typ := range kinds.Values() {
 		v := variant(base, typ, slices.Concat(common, protocol.ItemType(typ).Fields()))
 		v.Required = slices.Concat(base.Required, protocol.ItemType(typ).RequiredFields())
@@ -96,9 +97,35 @@ func (ts *types) addItems() {
 		name := upperFirst(typ) + "Item"
 		ts.defs[name] = v
 		item.OneOf = append(item.OneOf, ref(name))
+		newItem.OneOf = append(newItem.OneOf, ts.newItem(v))
 	}
 	ts.defs["Item"] = item
+	ts.defs["NewItem"] = newItem
 	ts.defs["ItemType"] = enum(kinds.Values(), ts.notes.of(reflect.TypeFor[protocol.ItemType](), ""))
+}
+
+// newItem makes the form of an item that a client writes: nothing but the type must be
+// there, and nothing unknown may be.
+func (ts *types) newItem(item *jsonschema.Schema) *jsonschema.Schema {
+	v := *item
+	v.Required = []string{"type"}
+	v.AdditionalProperties = jsonschema.FalseSchema
+	v.Properties = jsonschema.NewProperties()
+	for p := item.Properties.Oldest(); p != nil; p = p.Next() {
+		member := *p.Value
+		if items := member.Items; items != nil && items.Ref == defsPrefix+"Part" {
+			member.Items = closedPart()
+		}
+		v.Properties.Set(p.Key, &member)
+	}
+	return &v
+}
+
+// closedPart refers to Part where a client sends it.
+func closedPart() *jsonschema.Schema {
+	s := ref("Part")
+	s.Extras = map[string]any{"unevaluatedProperties": false}
+	return s
 }
 
 // addInput makes Input, which clients send in any of its forms, and StoredInput, which
@@ -108,11 +135,6 @@ func (ts *types) addInput() {
 	ts.defs["Message"] = message
 	ts.told["Message"] = true
 
-	closedPart := func() *jsonschema.Schema {
-		s := ref("Part")
-		s.Extras = map[string]any{"unevaluatedProperties": false}
-		return s
-	}
 	closedMessage := &jsonschema.Schema{
 		Type:                 "object",
 		Description:          "A message with closed parts, as a client sends it.",
@@ -127,7 +149,9 @@ func (ts *types) addInput() {
 	ts.defs["Input"] = &jsonschema.Schema{
 		Description: ts.notes.of(reflect.TypeFor[protocol.Input](), ""),
 		OneOf: []*jsonschema.Schema{
-			{Type: "string"}, closedPart(), ref("InputMessage"),
+			{Type: "string"},
+			closedPart(),
+			ref("InputMessage"),
 			oneOfLists(closedPart(), ref("InputMessage")),
 		},
 	}

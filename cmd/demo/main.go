@@ -1,0 +1,66 @@
+// Command demo shows a conversation from start to end with a real spool binary, and checks
+// what it shows: an answer that streams, a turn that waits for another, an interrupt, a
+// daemon that is killed in the middle of a turn, and what is there after that.
+//
+//	go run ./cmd/demo -spool bin/spool
+//
+// Everything happens in a temporary folder with a HOME of its own. The answers come from
+// the built-in scripted agent, or from a model if OPENAI_API_KEY or OPENAI_BASE_URL is set.
+// The exit code is not 0 if anything is not as it should be.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// longest bounds the whole demo.
+const longest = 3 * time.Minute
+
+func main() {
+	spool := flag.String("spool", "bin/spool", "the binary to show")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *spool); err != nil {
+		fmt.Fprintf(os.Stderr, "\ndemo: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run shows everything in a folder that is removed afterwards.
+func run(ctx context.Context, spool string) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("not finished after %s", longest))
+	defer cancel()
+	spool, err = filepath.Abs(spool)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(spool); err != nil {
+		return fmt.Errorf("%w; run make build first, or name the binary with -spool", err)
+	}
+	home, err := os.MkdirTemp("", "spool-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(home)) }()
+	d := newDemo(ctx, spool, home)
+	defer func() { err = errors.Join(err, d.cleanUp()) }()
+	for _, step := range d.steps() {
+		if err := step(); err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			return errors.Join(err, d.logTail(err))
+		}
+	}
+	fmt.Printf("\nAll of it was as it should be (%s).\n", time.Since(d.began).Round(100*time.Millisecond))
+	return nil
+}

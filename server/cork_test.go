@@ -1,0 +1,151 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// slowConn records what is written and waits while shut.
+type slowConn struct {
+	net.Conn
+	mu     sync.Mutex
+	opened sync.Cond
+	shut   bool
+	closed bool
+	writes [][]byte
+}
+
+func newSlowConn() *slowConn {
+	s := &slowConn{}
+	s.opened.L = &s.mu
+	return s
+}
+
+func (s *slowConn) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.shut && !s.closed {
+		s.opened.Wait()
+	}
+	if s.closed {
+		return 0, net.ErrClosed
+	}
+	s.writes = append(s.writes, bytes.Clone(p))
+	return len(p), nil
+}
+
+func (s *slowConn) set(shut bool) { s.mu.Lock(); s.shut = shut; s.mu.Unlock(); s.opened.Broadcast() }
+func (s *slowConn) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.opened.Broadcast()
+	return nil
+}
+func (s *slowConn) all() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(bytes.Join(s.writes, []byte("|")))
+}
+
+func write(t *testing.T, c *cork, s string) {
+	t.Helper()
+	if n, err := c.Write([]byte(s)); n != len(s) || err != nil {
+		t.Errorf("write %s: %d, %v", s, n, err)
+	}
+}
+
+func TestCorkJoinsWrites(t *testing.T) {
+	s := newSlowConn()
+	c := newCork(s)
+	write(t, c, "alone")
+	c.cork(10)
+	write(t, c, "a")
+	write(t, c, "b")
+	if got := s.all(); got != "alone" {
+		t.Errorf("sent %q while corked", got)
+	}
+	if err := c.uncork(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, c, "c")
+	if got := s.all(); got != "alone|ab|c" || c.taken.Load() != 8 {
+		t.Errorf("sent %q, %d taken", got, c.taken.Load())
+	}
+}
+
+func TestCorkLetsOthersWriteWhileTheClientDoesNotRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSlowConn()
+		c := newCork(s)
+		s.set(true)
+		c.cork(4)
+		write(t, c, "data")
+		flushed := make(chan error, 1)
+		go func() { flushed <- c.uncork() }()
+		synctest.Wait()
+		write(t, c, "ping") // does not wait
+		write(t, c, "pong")
+		if _, err := c.Write(make([]byte, maxControl)); !errors.Is(err, errControl) {
+			t.Errorf("a flood of pings: %v", err)
+		}
+		s.set(false)
+		if err := <-flushed; err != nil {
+			t.Error(err)
+		}
+		if got := s.all(); got != "data|pingpong" {
+			t.Errorf("sent %q", got)
+		}
+	})
+}
+
+func TestCorkWaitsForAnothersWrite(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSlowConn()
+		c := newCork(s)
+		s.set(true)
+		go write(t, c, "ping")
+		synctest.Wait()
+		c.cork(4)
+		write(t, c, "data")
+		flushed := make(chan error, 1)
+		go func() { flushed <- c.uncork() }()
+		synctest.Wait()
+		select {
+		case <-flushed:
+			t.Error("the writer did not wait for the client")
+		default:
+		}
+		s.set(false)
+		if err := <-flushed; err != nil {
+			t.Error(err)
+		}
+		if got := s.all(); got != "ping|data" {
+			t.Errorf("sent %q", got)
+		}
+	})
+}
+
+func TestCorkFailsForGood(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSlowConn()
+		c := newCork(s)
+		s.set(true)
+		c.cork(1)
+		write(t, c, "data")
+		flushed := make(chan error, 1)
+		go func() { flushed <- c.uncork() }()
+		synctest.Wait()
+		c.Close()
+		if err := <-flushed; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("flush: %v", err)
+		}
+		if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("write: %v", err)
+		}
+	})
+}

@@ -1,0 +1,122 @@
+package thread_test
+
+import (
+	"context"
+	"sync"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/thread"
+)
+
+// peer is a connection that records what it is given. Its queue has room for so many
+// frames; read plays the writer and the client behind it.
+type peer struct {
+	who    thread.Caller
+	optOut map[string]bool
+
+	mu     sync.Mutex
+	room   int // frames that may wait; 0: any number
+	queue  []protocol.Frame
+	behind []*thread.Subscription
+	got    []protocol.Frame // what the client has read of its subscriptions, and marks
+	state  []protocol.Frame // news of which the latest counts
+	dead   bool
+}
+
+var _ thread.Peer = (*peer)(nil)
+
+func (p *peer) Caller() thread.Caller { return p.who }
+
+func (p *peer) Wants(method string) bool { return !p.optOut[method] }
+
+func (p *peer) Offer(f protocol.Frame, class thread.Class, _ string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.dead:
+	case class == thread.ClassState || class == thread.ClassLast:
+		p.state = append(p.state, f)
+	case class == thread.ClassStream && p.room > 0 && len(p.queue) >= p.room:
+		return false
+	default:
+		p.queue = append(p.queue, f)
+	}
+	return true
+}
+
+func (p *peer) Behind(s *thread.Subscription) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.behind = append(p.behind, s)
+}
+
+// mark puts a note into the stream, such as for an answer.
+func (p *peer) mark(note string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue = append(p.queue, protocol.Frame(note))
+}
+
+// read takes up to n frames of the queue or, where that is empty, one page of a
+// subscription that is behind. It reports whether there was anything.
+func (p *peer) read(t tb, n int) bool {
+	t.Helper()
+	p.mu.Lock()
+	if n = min(n, len(p.queue)); n > 0 {
+		p.got = append(p.got, p.queue[:n]...)
+		p.queue = p.queue[n:]
+		p.mu.Unlock()
+		return true
+	}
+	if len(p.behind) == 0 {
+		p.mu.Unlock()
+		return false
+	}
+	s := p.behind[0]
+	p.behind = p.behind[1:]
+	p.mu.Unlock()
+	frames, more, err := s.Fill(context.Background())
+	if err != nil {
+		t.Fatalf("Fill: %v", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.got = append(p.got, frames...)
+	if more {
+		p.behind = append(p.behind, s)
+	}
+	return true
+}
+
+// drain reads all there is.
+func (p *peer) drain(t tb) {
+	t.Helper()
+	for range 1_000_000 {
+		if !p.read(t, 1<<20) {
+			return
+		}
+	}
+	t.Fatalf("a peer is never done reading")
+}
+
+// take drains and gives what was read since the last take.
+func (p *peer) take(t tb) []protocol.Frame {
+	t.Helper()
+	p.drain(t)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	got := p.got
+	p.got = nil
+	return got
+}
+
+// methods names frames.
+func methods(frames []protocol.Frame) []string {
+	names := make([]string, len(frames))
+	for i, f := range frames {
+		if names[i] = f.Method(); names[i] == "" {
+			names[i] = string(f)
+		}
+	}
+	return names
+}
