@@ -1,22 +1,18 @@
 package thread
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/turn"
 )
 
 // boundTool is a tool that a client offers to a thread.
 type boundTool struct {
 	protocol.Tool
-	schema *jsonschema.Schema
+	schema *turn.Schema
 	peer   Peer   // who carries it out; nil while that client is away
 	user   string // of the client
 	inst   string // its clientInfo.instanceId; empty: only a new tool/register brings it back
@@ -91,7 +87,7 @@ func compileTools(tools []protocol.Tool) ([]*boundTool, error) {
 			return nil, protocol.InvalidParams(indexed("tools", i, "name"), "must be a name that no other of the tools has")
 		}
 		seen[key] = true
-		schema, err := compileToolSchema(tool.InputSchema)
+		schema, err := turn.CompileSchema(tool.InputSchema)
 		if err != nil {
 			return nil, protocol.InvalidParams(indexed("tools", i, "inputSchema"), "is not a JSON Schema: "+err.Error())
 		}
@@ -101,29 +97,6 @@ func compileTools(tools []protocol.Tool) ([]*boundTool, error) {
 		bound = append(bound, &boundTool{Tool: tool, schema: schema})
 	}
 	return bound, nil
-}
-
-func compileToolSchema(raw json.RawMessage) (*jsonschema.Schema, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := doc.(map[string]any); !ok {
-		return nil, fmt.Errorf("it must be an object")
-	}
-	c := jsonschema.NewCompiler()
-	c.UseLoader(noLoader{})
-	if err := c.AddResource("tool.json", doc); err != nil {
-		return nil, err
-	}
-	return c.Compile("tool.json")
-}
-
-// noLoader keeps a client's schema from making the daemon read files or addresses.
-type noLoader struct{}
-
-func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("a schema may not refer to %s: it must stand alone", url)
 }
 
 // bind makes the tools of a connection those of the thread that it offers, in place of the

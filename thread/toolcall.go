@@ -2,11 +2,10 @@ package thread
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
@@ -67,25 +66,13 @@ func (r *run) refuseCall(c turn.ToolCall) *protocol.ItemFailure {
 		}
 		return &protocol.ItemFailure{Code: protocol.ToolErrNotAllowed, Message: text}
 	}
-	if problem := violation(b.schema, c.Arguments); problem != "" {
-		return &protocol.ItemFailure{Code: protocol.ToolErrInvalidArguments, Message: "the arguments of " + key + " do not fit its schema: " + problem}
+	if args := bytes.TrimSpace(c.Arguments); args[0] != '{' {
+		return &protocol.ItemFailure{Code: protocol.ToolErrInvalidArguments, Message: "the arguments of " + key + " must be an object"}
+	}
+	if field, problem := b.schema.Check(c.Arguments); problem != "" {
+		return &protocol.ItemFailure{Code: protocol.ToolErrInvalidArguments, Message: "the arguments of " + key + " do not fit its inputSchema: " + cmp.Or(field, "the whole") + " " + problem}
 	}
 	return nil
-}
-
-// violation says how a value breaks a schema, "" if it does not.
-func violation(schema *jsonschema.Schema, raw json.RawMessage) string {
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
-	if err != nil {
-		return "they are not valid JSON"
-	}
-	if _, ok := v.(map[string]any); !ok {
-		return "they must be an object"
-	}
-	if err := schema.Validate(v); err != nil {
-		return err.Error()
-	}
-	return ""
 }
 
 // beginCall begins the item of a call, and when that is kept the client is asked. t.mu is
