@@ -27,6 +27,7 @@ type conn struct {
 	calls     *schedule
 	out       *outbox
 	session   session
+	asked     asked
 }
 
 // settleTime bounds what a connection that ends waits for its requests.
@@ -39,6 +40,7 @@ func newConn(ctx context.Context, h *Hub, t Transport, who Identity) *conn {
 	c.calls = newSchedule(h.limits, c.wg.Go)
 	c.out = newOutbox(c.ctx, t, h.limits, c.wg.Go, c.end)
 	c.session.init(c.id, who)
+	c.asked.ready = make(chan struct{})
 	return c
 }
 
@@ -48,7 +50,9 @@ func (c *conn) end(cause error) { c.cancel(cause) }
 // serve runs the connection from its first message to its last goroutine.
 func (c *conn) serve() error {
 	s := &stream{c: c, ended: make(chan struct{})}
-	rpc := jsonrpc2.NewConn(c.ctx, s, &handler{c, s}, jsonrpc2.SetLogger(silent{}), jsonrpc2.OnRecv(c.received))
+	c.asked.begin(func() *jsonrpc2.Conn {
+		return jsonrpc2.NewConn(c.ctx, s, &handler{c, s}, jsonrpc2.SetLogger(silent{}), jsonrpc2.OnRecv(c.received))
+	})
 	c.log.Debug().Msg("connection opened")
 	select {
 	case <-s.ended:
@@ -65,7 +69,7 @@ func (c *conn) serve() error {
 	if err := c.transport.Close(code.Code, code.Reason); err != nil {
 		c.log.Debug().Err(err).Msg("close")
 	}
-	_ = rpc.Close() // it may have closed itself
+	_ = c.asked.rpc.Close() // it may have closed itself
 	<-s.ended
 	c.wg.Wait()
 	c.log.Debug().AnErr("cause", cause).Msg("connection closed")

@@ -111,9 +111,6 @@ func (c *conn) route(name string) (*method, error) {
 	row := c.hub.methods[name]
 	if row == nil {
 		c.hub.counters.unknownCalls.Add(1)
-		if slices.Contains(notOffered(), name) {
-			return nil, protocol.Errorf(protocol.CodeMethodNotFound, "%s is not offered by this version of the daemon", name)
-		}
 		return nil, protocol.Errorf(protocol.CodeMethodNotFound, "there is no method %.100q", name)
 	}
 	if s := row.info.Scope; s != protocol.ScopeNone && !slices.Contains(c.who.Scopes, s) {

@@ -7,7 +7,7 @@ import (
 )
 
 // capabilities say what this version offers.
-var capabilities = protocol.ServerCapabilities{}
+var capabilities = protocol.ServerCapabilities{Approvals: true, Questions: true, Tools: true}
 
 // noTokens refuses credentials where none are configured.
 func noTokens() *protocol.Error {

@@ -55,6 +55,16 @@ func methods(h *Hub) map[string]*method {
 		on(protocol.MethodTurnQueuePause, m.QueuePause),
 		on(protocol.MethodTurnQueueResume, m.QueueResume),
 
+		on(protocol.MethodToolRegister, m.ToolRegister),
+		on(protocol.MethodToolUnregister, m.ToolUnregister),
+		on(protocol.MethodToolList, m.ToolList),
+		on(protocol.MethodApprovalList, m.ApprovalList),
+		on(protocol.MethodApprovalRespond, m.ApprovalRespond),
+		on(protocol.MethodApprovalRulesList, m.ApprovalRulesList),
+		on(protocol.MethodApprovalRulesRemove, m.ApprovalRulesRemove),
+		on(protocol.MethodQuestionList, m.QuestionList),
+		on(protocol.MethodQuestionRespond, m.QuestionRespond),
+
 		local(protocol.MethodAgentList, (*conn).agentList),
 		local(protocol.MethodAgentRead, (*conn).agentRead),
 
@@ -67,15 +77,4 @@ func methods(h *Hub) map[string]*method {
 		table[row.info.Name] = row
 	}
 	return table
-}
-
-// notOffered lists the methods of the contract that this version does not have: the
-// daemon asks its clients nothing yet, as its capabilities say.
-func notOffered() []string {
-	return []string{
-		protocol.MethodToolRegister.Name, protocol.MethodToolUnregister.Name, protocol.MethodToolList.Name,
-		protocol.MethodApprovalList.Name, protocol.MethodApprovalRespond.Name,
-		protocol.MethodApprovalRulesList.Name, protocol.MethodApprovalRulesRemove.Name,
-		protocol.MethodQuestionList.Name, protocol.MethodQuestionRespond.Name,
-	}
 }

@@ -65,6 +65,9 @@ func (o *outbox) respond(f protocol.Frame) {
 	}
 }
 
+// ask queues a frame that must arrive, and that belongs behind the handshake.
+func (o *outbox) ask(f protocol.Frame) { o.offer(f, thread.ClassSnapshot, "") }
+
 // offer queues an event; see thread.Peer.Offer. Before the handshake is over nothing is
 // sent: subscriptions fall behind and are caught up then, and state frames are not owed.
 func (o *outbox) offer(f protocol.Frame, class thread.Class, key string) bool {

@@ -29,6 +29,7 @@ type session struct {
 	client   protocol.ClientInfo
 	defaults protocol.Defaults
 	noDeltas bool
+	answers  []string // methods of requests that the client answers
 	optOut   []string
 	refused  bool // of the reading goroutine: initialize came with bad credentials
 
@@ -37,7 +38,7 @@ type session struct {
 }
 
 func (s *session) init(id string, who Identity) {
-	s.caller.Store(&thread.Caller{User: who.User, ConnectionID: id, Admin: slices.Contains(who.Scopes, protocol.ScopeAdmin)})
+	s.caller.Store(&thread.Caller{User: who.User, ConnectionID: id, Admin: slices.Contains(who.Scopes, protocol.ScopeAdmin), Approve: slices.Contains(who.Scopes, protocol.ScopeApprove)})
 	s.defaults = who.Defaults
 }
 
@@ -66,6 +67,7 @@ func (s *session) open(p protocol.InitializeParams) error {
 	}
 	s.client = p.ClientInfo
 	s.metadata = p.Metadata
+	s.answers = answersOf(p.Capabilities)
 	s.noDeltas = p.Capabilities.Streaming != nil && !*p.Capabilities.Streaming
 	for _, n := range protocol.ServerNotifications() {
 		if slices.Contains(p.Capabilities.OptOutNotificationMethods, n.Name) {
@@ -164,6 +166,24 @@ func (s *session) wants(method string) bool {
 	}
 	return !slices.Contains(s.optOut, method)
 }
+
+// answersOf lists the methods that a client with these capabilities may be asked.
+func answersOf(c protocol.ClientCapabilities) []string {
+	var methods []string
+	if c.Approvals {
+		methods = append(methods, protocol.MethodApprovalRequest.Name)
+	}
+	if c.Questions {
+		methods = append(methods, protocol.MethodQuestionRequest.Name)
+	}
+	if c.Tools {
+		methods = append(methods, protocol.MethodToolCall.Name)
+	}
+	return methods
+}
+
+// can says whether the client declared that it answers requests of this method.
+func (s *session) can(method string) bool { return slices.Contains(s.answers, method) }
 
 // isDelta reports whether a notification is a piece of a larger whole that a client
 // without streaming gets at once. Usage is not: its deltas only add up.

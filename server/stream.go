@@ -81,7 +81,7 @@ func (s *stream) WriteObject(obj any) error {
 	if err != nil {
 		return fmt.Errorf("encode a request: %w", err)
 	}
-	s.c.out.respond(b)
+	s.c.out.ask(b)
 	return nil
 }
 

@@ -9,6 +9,9 @@ import (
 // id that is none, ErrBadBatch for the rest. A store refuses such a batch through
 // done, and goes on. It is for implementations of Store.
 func (b *Batch) Check() error {
+	if b.ofNoThread() {
+		return b.checkKey()
+	}
 	if _, _, err := ParseID(b.Thread); err != nil {
 		return err
 	}
@@ -26,12 +29,24 @@ func (b *Batch) Check() error {
 	if b.Row != nil && b.Row.ID != b.Thread {
 		return fmt.Errorf("%w: a batch for %s has the row of %s", ErrBadBatch, b.Thread, b.Row.ID)
 	}
-	if b.Key != nil && b.Key.Thread != "" {
-		if _, _, err := ParseID(b.Key.Thread); err != nil {
-			return err
-		}
+	if err := b.checkKey(); err != nil {
+		return err
 	}
 	return b.checkIndexes()
+}
+
+// ofNoThread reports whether the batch changes nothing of a thread.
+func (b *Batch) ofNoThread() bool {
+	return b.Thread == "" && (b.Key != nil || len(b.Settings) > 0) && !b.Create && !b.Delete && b.EraseBefore == 0 && b.Row == nil && len(b.Events) == 0 && len(b.Turns) == 0 &&
+		len(b.DropTurns) == 0 && len(b.Edits) == 0 && len(b.Checkpoints) == 0 && len(b.Closed) == 0
+}
+
+func (b *Batch) checkKey() error {
+	if b.Key == nil || b.Key.Thread == "" {
+		return nil
+	}
+	_, _, err := ParseID(b.Key.Thread)
+	return err
 }
 
 func (b *Batch) checkIndexes() error {
@@ -78,6 +93,9 @@ func (b *Batch) Size() int {
 	}
 	if b.Key != nil {
 		n += len(b.Key.Result)
+	}
+	for i := range b.Settings {
+		n += len(b.Settings[i].Key) + len(b.Settings[i].Value)
 	}
 	return n
 }

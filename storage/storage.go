@@ -95,6 +95,10 @@ type Store interface {
 	// thread is empty for requests that name no thread.
 	Key(ctx context.Context, owner, thread, key string) (KeyResult, error)
 
+	// Settings returns the settings whose keys begin with prefix, in the order of their
+	// keys.
+	Settings(ctx context.Context, prefix string) ([]Setting, error)
+
 	// PruneKeys forgets the idempotency keys whose At is before the given time
 	// (milliseconds since 1970) and returns how many they were.
 	PruneKeys(ctx context.Context, before int64) (int, error)
@@ -115,7 +119,7 @@ type Event struct {
 // fails with ErrConflict. Within a batch the parts are applied in this order: erase,
 // append, row, drop and put turns, edits, close and put checkpoints, key.
 type Batch struct {
-	Thread string // id
+	Thread string // id; empty for one of nothing but Key and Settings
 
 	// Create demands that the thread is new: one with this id, living or deleted,
 	// makes the batch fail with ErrExists.
@@ -137,6 +141,8 @@ type Batch struct {
 	Closed      []string     // ids of items whose checkpoint is not needed any more
 
 	Key *KeyResult // remembered for repeats of the request
+
+	Settings []Setting // put, or removed; they belong to no thread
 
 	// EraseBefore removes all events below this seq, and all turns, edits and
 	// checkpoints (before those of this batch are put). 0: nothing. The journal must
@@ -220,6 +226,13 @@ type Edit struct {
 type Checkpoint struct {
 	Item string
 	Data []byte
+}
+
+// Setting is a value that belongs to no thread, such as a rule of a user. A nil value
+// removes it.
+type Setting struct {
+	Key   string
+	Value []byte
 }
 
 // KeyResult is what a request with an idempotency key was answered.

@@ -2,6 +2,7 @@ package thread
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -43,6 +44,7 @@ type Caller struct {
 	Client       string // clientInfo.name
 	InstanceID   string // clientInfo.instanceId
 	Admin        bool   // may name other users in identities
+	Approve      bool   // may answer approvals and questions
 	TraceID      string // the connection's default, may be empty
 }
 
@@ -103,6 +105,14 @@ type Peer interface {
 	// Wants reports whether the client takes notifications of this method. It does
 	// not change while a connection lives.
 	Wants(method string) bool
+	// Can reports whether the client may be asked requests of this method. It does not
+	// change while a connection lives.
+	Can(method string) bool
+	// Request asks the client something. It never blocks and is called with a thread's
+	// lock held; answer is called at most once, later, on another goroutine, with the
+	// client's result or its error. It is not called when the connection is lost, nor
+	// after withdraw, which tells the client that the answer is not wanted any more.
+	Request(method string, params any, answer func(result json.RawMessage, err error)) (withdraw func())
 	// Behind says that s must be filled: as soon as nothing else waits to be sent,
 	// and from no more than one goroutine at a time, the connection calls s.Fill and
 	// writes what it gives, until Fill says that there is no more. Behind never blocks

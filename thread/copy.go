@@ -87,6 +87,7 @@ func (m *Manager) Fork(c Call, p protocol.ThreadForkParams, r Reply[protocol.Thr
 		x := t.begin()
 		x.started(c, wants(p.Subscribe))
 		x.copyHistory(src)
+		x.bindNamed(c, p.Tools)
 		res := protocol.ThreadResult{Thread: t.header()}
 		x.keep(k, res)
 		x.commit(func(err error) { r(res, err) })

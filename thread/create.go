@@ -20,6 +20,7 @@ func (m *Manager) Start(c Call, p protocol.ThreadStartParams, r Reply[protocol.T
 		defer t.mu.Unlock()
 		x := t.begin()
 		x.started(c, wants(p.Subscribe))
+		x.bindNamed(c, p.Tools)
 		res := protocol.ThreadResult{Thread: t.header()}
 		x.keep(k, res)
 		x.commit(func(err error) { r(res, err) })
@@ -106,8 +107,8 @@ func (m *Manager) newHeader(c Call, o protocol.ThreadOptions) (protocol.Thread, 
 	if err := checkTitle(o.Title); err != nil {
 		return none, err
 	}
-	if len(o.Tools) > 0 {
-		return none, protocol.InvalidParams("tools", "cannot be offered to this daemon: its server capabilities say tools:false")
+	if _, err := compileTools(o.Tools); err != nil {
+		return none, err
 	}
 	if id := o.Identity; id != nil {
 		if id.Channel == "" {
@@ -188,6 +189,7 @@ func (m *Manager) GetOrCreate(c Call, p protocol.ThreadStartParams, r Reply[prot
 		} else {
 			x.takenUp(c, wants(p.Subscribe))
 		}
+		x.bindNamed(c, p.Tools)
 		res := protocol.ThreadGetOrCreateResult{Thread: t.header(), Created: created, Resumed: !created}
 		x.startNext()
 		x.keep(k, res)

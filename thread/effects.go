@@ -1,6 +1,10 @@
 package thread
 
-import "github.com/spoolhq/spool/protocol"
+import (
+	"slices"
+
+	"github.com/spoolhq/spool/protocol"
+)
 
 // ticket stands for one commit. Guarded by Thread.mu.
 type ticket struct {
@@ -132,7 +136,7 @@ func (t *Thread) tellRuntime(tk *ticket) {
 	l := t.lastRuntime
 	if r.Busy == l.Busy && r.ActiveTurnID == l.ActiveTurnID && r.Interrupting == l.Interrupting &&
 		r.QueueLength == l.QueueLength && r.QueueRevision == l.QueueRevision && r.QueuePaused == l.QueuePaused &&
-		r.PauseReason == l.PauseReason && r.PendingItems == l.PendingItems {
+		r.PauseReason == l.PauseReason && r.PendingItems == l.PendingItems && slices.Equal(r.WaitingOn, l.WaitingOn) {
 		return
 	}
 	t.lastRuntime = r

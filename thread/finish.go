@@ -23,6 +23,7 @@ func (t *Thread) finish(r *run, out turn.Outcome) {
 func (x *change) endRun(r *run, out turn.Outcome) {
 	t := x.t
 	r.detach(out)
+	x.settleAll(r)
 	t.run = nil
 	x.closeItems(r, out)
 	if n := interruptNotice(out); n != "" {

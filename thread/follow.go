@@ -11,14 +11,15 @@ func (m *Manager) Resume(c Call, p protocol.ThreadResumeParams, r Reply[protocol
 		if s := t.st.Thread.Status; s == protocol.StatusArchived || s == protocol.StatusEnded {
 			return protocol.ThreadSnapshot{}, t.mustBeActive()
 		}
-		if len(p.Tools) > 0 {
-			return protocol.ThreadSnapshot{}, protocol.InvalidParams("tools", "cannot be offered to this daemon: its server capabilities say tools:false")
+		if _, err := compileTools(p.Tools); err != nil {
+			return protocol.ThreadSnapshot{}, err
 		}
 		if err := t.checkAfter(p.AfterSeq); err != nil {
 			return protocol.ThreadSnapshot{}, err
 		}
 		res := t.snapshot()
 		x.takenUp(c, false)
+		x.bindNamed(c, p.Tools)
 		if wants(p.Subscribe) && c.Peer != nil {
 			x.follow(t.newSub(c.Peer, "", nil), p.AfterSeq)
 		}
@@ -83,7 +84,7 @@ func (t *Thread) checkAfter(after *uint64) error {
 // snapshot is the thread with what is in progress. t.mu is held.
 func (t *Thread) snapshot() protocol.ThreadSnapshot {
 	return protocol.ThreadSnapshot{
-		Thread: t.header(), HeadSeq: t.st.Thread.HeadSeq, ActiveTurn: t.activeTurn(), Pending: []protocol.Item{},
+		Thread: t.header(), HeadSeq: t.st.Thread.HeadSeq, ActiveTurn: t.activeTurn(), Pending: t.openItems(),
 	}
 }
 

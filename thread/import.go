@@ -270,8 +270,7 @@ func (x *change) loseImported(j *journal) {
 	}
 	for _, it := range r.items {
 		if !it.closed {
-			it.item.Status = protocol.ItemInterrupted
-			x.completeItem(it)
+			x.abandonItem(it)
 		}
 	}
 	tn.Status, tn.CompletedAt, tn.Text = protocol.TurnFailed, x.at, r.text()

@@ -27,6 +27,9 @@ type Manager struct {
 
 	peers    peers
 	owners   owners
+	asks     askRegistry
+	rules    rules
+	tools    toolOwners
 	keys     keyTable
 	creating sync.Mutex // one thread/getOrCreate at a time looks and then makes
 	fresh    sync.Map   // reuse key -> id of a thread whose first commit is on its way
@@ -64,6 +67,10 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	}
 	m.stopped, m.stop = context.WithCancel(context.Background())
 	m.owners.init()
+	if err := m.rules.load(ctx, cfg.Store); err != nil {
+		m.stop()
+		return nil, fmt.Errorf("reading the approval rules: %w", err)
+	}
 	if err := m.recover(ctx); err != nil {
 		m.stop()
 		return nil, errors.Join(err, m.Shutdown(ctx, 0))

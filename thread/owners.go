@@ -109,8 +109,10 @@ func (m *Manager) Detach(p Peer) {
 	for _, s := range m.peers.detach(p) {
 		s.t.mu.Lock()
 		s.t.unsubscribe(p)
+		s.t.leave(p)
 		s.t.mu.Unlock()
 	}
+	m.tools.left(p)
 	c := p.Caller()
 	for _, id := range m.owners.leave(c.ConnectionID) {
 		t, err := m.lock(m.stopped, id, c.User)

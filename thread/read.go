@@ -19,7 +19,7 @@ func (m *Manager) Read(c Call, p protocol.ThreadReadParams, r Reply[protocol.Thr
 		r(protocol.ThreadReadResult{}, err)
 		return
 	}
-	res := protocol.ThreadReadResult{Thread: t.header(), ActiveTurn: t.activeTurn(), Pending: []protocol.Item{}}
+	res := protocol.ThreadReadResult{Thread: t.header(), ActiveTurn: t.activeTurn(), Pending: t.openItems()}
 	v := t.view()
 	t.mu.Unlock()
 	if err := v.wait(c.Context); err != nil {

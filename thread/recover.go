@@ -94,8 +94,7 @@ func (x *change) loseTurn(ctx context.Context, tn protocol.Turn, entry storage.T
 		if s := saved[it.item.ID]; s != nil {
 			it.item, it.buf = s.item, s.buf
 		}
-		it.item.Status = protocol.ItemInterrupted
-		x.completeItem(it)
+		x.abandonItem(it)
 	}
 	x.batch.Closed = append(x.batch.Closed, pieces...)
 	x.addItem(r, protocol.Item{Type: protocol.ItemNotice, Kind: "restarted", Text: "The daemon was restarted"})
@@ -115,6 +114,20 @@ func (x *change) loseTurn(ctx context.Context, tn protocol.Turn, entry storage.T
 	t.m.count("turns.lostInCrash")
 	t.m.log.Warn().Str("thread", t.id).Str("turn", tn.ID).Msg("a turn was cut off when the daemon died; it has failed with ServerRestarted")
 	return nil
+}
+
+// abandonItem closes an item that was in progress when the daemon died. What waited for an
+// answer gets none.
+func (x *change) abandonItem(it *openItem) {
+	switch it.item.Type {
+	case protocol.ItemApproval:
+		x.resolveApproval(&ask{id: it.item.ApprovalID, kind: askApproval, it: it, done: make(chan struct{})}, "abandoned", nil)
+	case protocol.ItemQuestion:
+		x.resolveQuestion(&ask{id: it.item.RequestID, kind: askQuestion, it: it, done: make(chan struct{})}, "abandoned", nil, nil)
+	default:
+		it.item.Status = protocol.ItemInterrupted
+		x.completeItem(it)
+	}
 }
 
 // restoreItems builds the items of a turn from the journal.

@@ -30,6 +30,8 @@ type run struct {
 	items   []*openItem // in the order in which they began, completed ones too
 	plan    *openItem
 	state   bool
+	asks    []*ask                // open ones, in the order in which they began
+	offered map[string]*boundTool // tools of this turn, by name
 	usage   protocol.Usage
 	used    bool
 	steered chan struct{} // has one element while steers may be waiting
@@ -85,6 +87,7 @@ func (r *run) begin() {
 	}
 	x := t.begin()
 	r.began = true
+	r.offered = t.offer(r)
 	t.st.Handed = r.turn.ID
 	x.row = true
 	x.attachPending(r)
@@ -124,7 +127,7 @@ func (r *run) call() {
 		}})
 		return
 	}
-	out := turn.Run(r.ctx, r.spec.Agent, turn.Input{Turn: r.turn, Config: r.conf, History: r.history}, r)
+	out := turn.Run(r.ctx, r.spec.Agent, turn.Input{Turn: r.turn, Config: r.conf, Tools: r.tools(), History: r.history}, r)
 	if out.Stack != nil {
 		t.m.count("agents.panics")
 		t.m.log.Error().Str("thread", t.id).Str("turn", r.turn.ID).Str("agent", r.turn.Agent).

@@ -20,6 +20,8 @@ type state struct {
 	After    *deferred        `json:"after,omitempty"`    // to be done when the running turn ends
 	Base     uint64           `json:"base,omitempty"`     // seq of the newest thread/items/replace
 	LastEdit uint64           `json:"lastEdit,omitempty"` // seq of the newest thread/items/update
+	Allowed  []string         `json:"allowed,omitempty"`  // scope keys of acceptForThread
+	Binding  uint64           `json:"binding,omitempty"`  // generation of the tool binding
 	Turns    int              `json:"turns,omitempty"`    // in the turn index
 	LastID   string           `json:"lastId,omitempty"`   // newest turn id, see protocol.RaiseIDs
 }
@@ -112,7 +114,9 @@ func (t *Thread) header() protocol.Thread {
 
 func (t *Thread) runtime() protocol.Runtime {
 	r := t.st.runtime()
-	r.Interrupting = t.run != nil && t.run.interrupting
+	if t.run != nil {
+		r.Interrupting, r.WaitingOn = t.run.interrupting, t.run.waitingOn()
+	}
 	return r
 }
 

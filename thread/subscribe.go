@@ -77,10 +77,12 @@ func (s *Subscription) activate(replay *uint64, snapshots []protocol.Frame) {
 	if replay != nil {
 		s.state, s.next = subBehind, *replay+1
 		s.peer.Behind(s)
-		return
+	} else {
+		s.next = t.flushed + 1
+		s.goLive(snapshots)
 	}
-	s.next = t.flushed + 1
-	s.goLive(snapshots)
+	t.returned(s.peer)
+	t.sendOpen(s)
 }
 
 func (s *Subscription) goLive(snapshots []protocol.Frame) {

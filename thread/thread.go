@@ -36,6 +36,7 @@ type Thread struct {
 	flushed     uint64           // seq of the newest durable event that was told
 	lastRuntime protocol.Runtime // as last told
 	subs        []*Subscription
+	tools       map[string]*boundTool // by name
 
 	lastUse time.Time
 }

@@ -24,6 +24,9 @@ type Input struct {
 	Turn protocol.Turn
 	// Config is Turn.Config, read.
 	Config protocol.Config
+	// Tools are those that clients offer to this turn: the global ones, and those that
+	// its mode names. A call of any other fails.
+	Tools []protocol.Tool
 	// History returns the items of the thread in order, those of this turn's input
 	// last, after history.maxTurns and historyPolicy were applied. It reads the
 	// journal; call it once, and only if needed.
@@ -45,12 +48,42 @@ type Emitter interface {
 	Steer(ctx context.Context) (protocol.Item, error)
 	// Steered is Steer without waiting; false: there is none.
 	Steered() (protocol.Item, bool)
+	// Approve asks for permission and waits for the answer: true lets the agent do it.
+	// False is a refusal, by a person, by a policy or because nobody answered in time;
+	// the agent goes on without. An error is the end of the turn: return it.
+	Approve(ctx context.Context, a Approval) (bool, error)
+	// Ask asks the user and waits for the answers, by id of the question. No answers and
+	// no error: nobody answered; the agent goes on without. An error is the end of the
+	// turn: return it.
+	Ask(ctx context.Context, questions []protocol.Question) (map[string]protocol.Answer, error)
+	// Call has a client carry a tool out and waits for the result. A call that fails, for
+	// whatever reason, is a result with Success false. An error is the end of the turn:
+	// return it. Several calls may wait at once.
+	Call(ctx context.Context, c ToolCall) (protocol.ToolCallResult, error)
 	// Usage reports the tokens of one model call; they add up.
 	Usage(u protocol.Usage)
 	// Plan replaces the plan of the turn.
 	Plan(entries []protocol.PlanEntry)
 	// Event says something to the people who watch; it is not kept.
 	Event(kind, text string)
+}
+
+// Approval is what an agent asks permission for.
+type Approval struct {
+	Kind      string          // command, file, tool, network or other
+	Operation string          // what it wants to do, for people
+	Target    json.RawMessage // what it would touch, any JSON; may be nil
+	// ScopeKey names operations that one decision may cover, such as command:rm. It is
+	// what acceptForThread and acceptAlways remember. Empty: Kind:Operation.
+	ScopeKey string
+	Reason   string // why, for people
+}
+
+// ToolCall is a call of a tool that a client offers.
+type ToolCall struct {
+	Tool      string
+	Namespace string
+	Arguments json.RawMessage // a JSON object; checked against the tool's inputSchema
 }
 
 // Item is an item in progress.

@@ -2,6 +2,7 @@ package turn
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -44,49 +45,73 @@ type noLoader struct{}
 
 // Load refuses.
 func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("it refers to %s, but a config schema must stand alone", url)
+	return nil, fmt.Errorf("it refers to %s, but a schema must stand alone", url)
 }
 
-func compileSchema(schema json.RawMessage) (*jsonschema.Schema, error) {
-	if len(schema) == 0 {
-		schema = baseSchema
-	}
+// Schema is a compiled JSON Schema.
+type Schema struct{ compiled *jsonschema.Schema }
+
+// CompileSchema reads a JSON Schema. It must stand alone: references to other documents
+// are refused.
+func CompileSchema(schema json.RawMessage) (*Schema, error) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
 	if err != nil {
 		return nil, err
 	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(noLoader{})
-	const name = "urn:spool:config"
+	const name = "urn:spool:schema"
 	if err := c.AddResource(name, doc); err != nil {
 		return nil, err
 	}
-	return c.Compile(name)
+	compiled, err := c.Compile(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Schema{compiled}, nil
 }
 
-// checkSchema returns an InvalidConfig error for the first key, by name, that does not fit.
-func checkSchema(schema *jsonschema.Schema, config protocol.Object) error {
-	raw, err := json.Marshal(config)
+// Check says what is wrong with a value: the path of the first field, by name, that does
+// not fit ("" for the value itself), and its problem. A value that fits has no problem.
+func (s *Schema) Check(value json.RawMessage) (field, problem string) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(value))
 	if err != nil {
-		return protocol.InvalidConfig("config", "is not valid JSON")
+		return "", "is not valid JSON"
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
-	if err != nil {
-		return protocol.InvalidConfig("config", "is not valid JSON")
-	}
-	err = schema.Validate(doc)
+	err = s.compiled.Validate(doc)
 	if err == nil {
-		return nil
+		return "", ""
 	}
 	ve, ok := errors.AsType[*jsonschema.ValidationError](err)
 	if !ok {
-		return protocol.InvalidConfig("config", "does not fit the agent's schema: "+err.Error())
+		return "", "does not fit the schema: " + err.Error()
 	}
 	first := slices.MinFunc(leaves(ve), func(a, b *jsonschema.ValidationError) int {
 		return slices.Compare(a.InstanceLocation, b.InstanceLocation)
 	})
-	field, problem := explain(schema, first)
-	return protocol.InvalidConfig(field, problem)
+	return explain(s.compiled, first)
+}
+
+// compileConfigSchema compiles the schema of an agent's config, by default that of
+// protocol.Config.
+func compileConfigSchema(schema json.RawMessage) (*Schema, error) {
+	if len(schema) == 0 {
+		schema = baseSchema
+	}
+	return CompileSchema(schema)
+}
+
+// checkConfig returns an InvalidConfig error for the first key, by name, that does not fit.
+func checkConfig(schema *Schema, config protocol.Object) error {
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return protocol.InvalidConfig("config", "is not valid JSON")
+	}
+	field, problem := schema.Check(raw)
+	if problem == "" {
+		return nil
+	}
+	return protocol.InvalidConfig(cmp.Or(field, "config"), problem)
 }
 
 // leaves returns the errors that have no other behind them, at least one.
@@ -106,9 +131,9 @@ func explain(schema *jsonschema.Schema, ve *jsonschema.ValidationError) (field, 
 	at := ve.InstanceLocation
 	switch k := ve.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
-		return fieldPath(append(at, k.Properties[0])), "is not a key that this agent takes"
+		return fieldPath(append(at, k.Properties[0])), "is not a known key"
 	case *kind.FalseSchema:
-		return fieldPath(at), "is not a key that this agent takes"
+		return fieldPath(at), "is not a known key"
 	case *kind.Required:
 		return fieldPath(append(at, k.Missing[0])), "is required"
 	case *kind.Minimum, *kind.Maximum, *kind.ExclusiveMinimum, *kind.ExclusiveMaximum:

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"github.com/spoolhq/spool/protocol"
 )
 
@@ -20,7 +18,7 @@ type Spec struct {
 	Modes       []protocol.Mode // the modes where config.modes says nothing
 	Agent       Agent
 
-	schema *jsonschema.Schema // Schema, compiled; nil before Prepare
+	schema *Schema // Schema, compiled; nil before Prepare
 }
 
 // Prepare compiles the schema and reports what is wrong with the spec: a missing part, a
@@ -35,7 +33,7 @@ func (s *Spec) Prepare() error {
 	case s.Agent == nil:
 		return fmt.Errorf("agent %s: nothing runs its turns", s.Name)
 	}
-	schema, err := compileSchema(s.Schema)
+	schema, err := compileConfigSchema(s.Schema)
 	if err != nil {
 		return fmt.Errorf("agent %s: its config schema is not valid: %w", s.Name, err)
 	}
@@ -56,11 +54,11 @@ func (s *Spec) CheckConfig(config protocol.Object) (protocol.Config, error) {
 	}
 	schema := s.schema
 	if schema == nil {
-		if schema, err = compileSchema(s.Schema); err != nil {
+		if schema, err = compileConfigSchema(s.Schema); err != nil {
 			return c, fmt.Errorf("agent %s: its config schema is not valid: %w", s.Name, err)
 		}
 	}
-	return c, checkSchema(schema, config)
+	return c, checkConfig(schema, config)
 }
 
 // Effective returns the config that applies: the agent's own, and on top of it each

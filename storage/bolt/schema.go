@@ -39,6 +39,7 @@ const (
 	idempotency               // thread or zeros + hash of owner and key -> answer
 	keysByTime                // At + key in idempotency -> nothing
 	deleted                   // thread -> nothing
+	values                    // key -> value
 	buckets                   // how many there are
 )
 
@@ -64,6 +65,7 @@ var schema = [buckets]struct {
 	idempotency: {"idempotency", 0.5},
 	keysByTime:  {"keysByTime", 0.9},
 	deleted:     {"deleted", 0.5},
+	values:      {"settings", 0.5},
 }
 
 // nothing is the value of an index entry: bbolt cannot tell an empty value from none.

@@ -41,6 +41,9 @@ func (w *writer) drop(b bucket, key []byte) error {
 // fit to what is stored and of which nothing was written. err is for all batches of
 // the transaction.
 func (w *writer) apply(b *storage.Batch) (refused, err error) {
+	if b.Thread == "" {
+		return nil, w.putApart(b)
+	}
 	_, thread, refused := storage.ParseID(b.Thread)
 	if refused != nil {
 		return refused, nil
@@ -74,10 +77,17 @@ func (w *writer) apply(b *storage.Batch) (refused, err error) {
 	if err := w.putItems(thread, b); err != nil {
 		return nil, err
 	}
+	return nil, w.putApart(b)
+}
+
+// putApart writes what belongs to no thread, or may.
+func (w *writer) putApart(b *storage.Batch) error {
 	if b.Key != nil {
-		return nil, w.putAnswer(b.Key)
+		if err := w.putAnswer(b.Key); err != nil {
+			return err
+		}
 	}
-	return nil, nil
+	return w.putSettings(b.Settings)
 }
 
 // admit says whether the batch fits to what is stored.

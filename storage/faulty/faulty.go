@@ -209,6 +209,14 @@ func (s *Store) Key(ctx context.Context, owner, thread, key string) (storage.Key
 	return s.inner.Key(ctx, owner, thread, key)
 }
 
+// Settings implements storage.Store.
+func (s *Store) Settings(ctx context.Context, prefix string) ([]storage.Setting, error) {
+	if err := s.before("Settings"); err != nil {
+		return nil, err
+	}
+	return s.inner.Settings(ctx, prefix)
+}
+
 // PruneKeys implements storage.Store. It has no hook, but fails where a commit has
 // failed before.
 func (s *Store) PruneKeys(ctx context.Context, before int64) (int, error) {

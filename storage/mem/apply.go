@@ -9,6 +9,10 @@ import (
 // apply makes the changes of a batch that is right in itself. With an error nothing
 // has changed.
 func (s *Store) apply(b *storage.Batch) error {
+	if b.Thread == "" {
+		s.putApart(b)
+		return nil
+	}
 	key := idOf(b.Thread)
 	t := s.threads[key]
 	if b.Delete {
@@ -34,10 +38,22 @@ func (s *Store) apply(b *storage.Batch) error {
 		s.putRow(key, t, b.Row)
 	}
 	t.index(b)
+	s.putApart(b)
+	return nil
+}
+
+// putApart makes the changes that belong to no thread, or may.
+func (s *Store) putApart(b *storage.Batch) {
 	if b.Key != nil {
 		s.keys[idOfKey(b.Key)] = b.Key
 	}
-	return nil
+	for _, set := range b.Settings {
+		if set.Value == nil {
+			delete(s.settings, set.Key)
+		} else {
+			s.settings[set.Key] = set.Value
+		}
+	}
 }
 
 // admit says whether the batch fits to what is stored.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/spoolhq/spool/storage"
 )
@@ -232,4 +234,17 @@ func cloneRow(r *storage.Row) storage.Row {
 	out := *r
 	out.Readers, out.Data = slices.Clone(r.Readers), bytes.Clone(r.Data)
 	return out
+}
+
+// Settings implements storage.Store.
+func (s *Store) Settings(ctx context.Context, prefix string) (list []storage.Setting, err error) {
+	err = s.read(ctx, func() error {
+		for _, key := range slices.Sorted(maps.Keys(s.settings)) {
+			if strings.HasPrefix(key, prefix) {
+				list = append(list, storage.Setting{Key: key, Value: bytes.Clone(s.settings[key])})
+			}
+		}
+		return nil
+	})
+	return list, err
 }

@@ -24,14 +24,15 @@ import (
 type Store struct {
 	line *line.Line[op]
 
-	mu      sync.RWMutex // guards all below
-	closed  bool
-	threads map[id]*thread
-	deleted map[id]struct{}
-	lists   map[listKey]places
-	reuse   map[string]places
-	busy    ids
-	keys    map[keyID]*storage.KeyResult
+	mu       sync.RWMutex // guards all below
+	closed   bool
+	threads  map[id]*thread
+	deleted  map[id]struct{}
+	lists    map[listKey]places
+	reuse    map[string]places
+	busy     ids
+	keys     map[keyID]*storage.KeyResult
+	settings map[string][]byte
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -71,11 +72,12 @@ type thread struct {
 // New makes an empty store.
 func New() *Store {
 	s := &Store{
-		threads: make(map[id]*thread),
-		deleted: make(map[id]struct{}),
-		lists:   make(map[listKey]places),
-		reuse:   make(map[string]places),
-		keys:    make(map[keyID]*storage.KeyResult),
+		threads:  make(map[id]*thread),
+		deleted:  make(map[id]struct{}),
+		lists:    make(map[listKey]places),
+		reuse:    make(map[string]places),
+		keys:     make(map[keyID]*storage.KeyResult),
+		settings: make(map[string][]byte),
 	}
 	s.line = line.New(s.work, func(o op) { o.done(storage.ErrClosed) })
 	return s

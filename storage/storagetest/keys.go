@@ -12,6 +12,7 @@ var keyTests = []test{
 	{name: "PruneKeys forgets what is older", run: keyPrune},
 	{name: "PruneKeys forgets any number", run: keyPruneMany},
 	{name: "Delete takes the keys of the thread", run: keyDelete},
+	{name: "settings belong to no thread", run: settingsApart},
 }
 
 func key(owner, thread, name string, at int64) *storage.KeyResult {
@@ -114,4 +115,24 @@ func keyDelete(f *fixture) {
 	n, err := f.s.PruneKeys(f.ctx, 100)
 	f.ok(err)
 	f.same(n, 2)
+}
+
+func settingsApart(f *fixture) {
+	list := func(prefix string, want ...storage.Setting) {
+		f.Helper()
+		got, err := f.s.Settings(f.ctx, prefix)
+		f.ok(err)
+		f.same(got, want)
+	}
+	id := newID("thr")
+	a, b, c := storage.Setting{Key: "r/a", Value: []byte("1")}, storage.Setting{Key: "r/b", Value: []byte("2")}, storage.Setting{Key: "s", Value: []byte("3")}
+	list("")
+	f.keep(&storage.Batch{Settings: []storage.Setting{b, c}})
+	f.keep(&storage.Batch{Thread: id, Key: key("alice", id, "k", 1), Settings: []storage.Setting{a}})
+	list("r/", a, b)
+	list("", a, b, c)
+	f.keep(&storage.Batch{Thread: id, Delete: true})
+	a.Value = []byte("new")
+	f.keep(&storage.Batch{Settings: []storage.Setting{a, {Key: "r/b"}, {Key: "never"}}})
+	list("r/", a)
 }

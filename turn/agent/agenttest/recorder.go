@@ -26,6 +26,10 @@ type Recorder struct {
 	steerC chan struct{}   // closed when one is steered; nil while nobody waits
 	ended  bool
 	onText func(text string)
+
+	onApprove func(turn.Approval) bool
+	onAsk     func([]protocol.Question) map[string]protocol.Answer
+	onCall    func(turn.ToolCall) protocol.ToolCallResult
 }
 
 var _ turn.Emitter = (*Recorder)(nil)

@@ -1,0 +1,61 @@
+package agenttest
+
+import (
+	"context"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/turn"
+)
+
+// OnApprove decides approvals; without it they are declined. Set it before the turn runs.
+func (r *Recorder) OnApprove(f func(turn.Approval) bool) { r.onApprove = f }
+
+// OnAsk answers questions; without it nobody answers. Set it before the turn runs.
+func (r *Recorder) OnAsk(f func([]protocol.Question) map[string]protocol.Answer) { r.onAsk = f }
+
+// OnCall carries tools out; without it every call fails. Set it before the turn runs.
+func (r *Recorder) OnCall(f func(turn.ToolCall) protocol.ToolCallResult) { r.onCall = f }
+
+// Approve implements [turn.Emitter].
+func (r *Recorder) Approve(ctx context.Context, a turn.Approval) (bool, error) {
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	ok := r.onApprove != nil && r.onApprove(a)
+	r.note("approve %s %q %t", a.Kind, a.Operation, ok)
+	return ok, context.Cause(ctx)
+}
+
+// Ask implements [turn.Emitter].
+func (r *Recorder) Ask(ctx context.Context, questions []protocol.Question) (map[string]protocol.Answer, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	var answers map[string]protocol.Answer
+	if r.onAsk != nil {
+		answers = r.onAsk(questions)
+	}
+	r.note("ask %d", len(questions))
+	return answers, context.Cause(ctx)
+}
+
+// Call implements [turn.Emitter].
+func (r *Recorder) Call(ctx context.Context, c turn.ToolCall) (protocol.ToolCallResult, error) {
+	if ctx.Err() != nil {
+		return protocol.ToolCallResult{}, context.Cause(ctx)
+	}
+	res := protocol.ToolCallResult{Error: &protocol.ItemFailure{
+		Code: protocol.ToolErrUnavailable, Message: "no client offers the tool " + c.Tool,
+	}}
+	if r.onCall != nil {
+		res = r.onCall(c)
+	}
+	r.note("call %s %t", c.Tool, res.Success)
+	return res, context.Cause(ctx)
+}
+
+func (r *Recorder) note(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.say(format, args...)
+}
