@@ -15,7 +15,9 @@ type lifeline struct {
 	t    *Thread
 	ctx  context.Context
 	done chan struct{} // closed when it will begin nothing any more
-	stop func() bool   // of the watch on ctx; set once the turn is known
+	// Set once the turn is known: stop ends the watch on ctx, fire is what it would do.
+	stop func() bool
+	fire func()
 }
 
 // tie makes a lifeline.
@@ -29,15 +31,20 @@ func (t *Thread) tie(ctx context.Context) *lifeline {
 
 // watch interrupts the turn when the context ends before release.
 func (l *lifeline) watch(turnID string) {
-	l.stop = context.AfterFunc(l.ctx, func() {
+	l.fire = func() {
 		l.t.c.background(func() { l.t.interruptLate(turnID) })
 		l.cut()
-	})
+	}
+	l.stop = context.AfterFunc(l.ctx, l.fire)
 }
 
 // release unties the turn from the context.
 func (l *lifeline) release() {
-	if l != nil && l.stop != nil && l.stop() {
+	switch {
+	case l == nil || !l.stop():
+	case l.ctx.Err() != nil:
+		l.fire() // the context has ended, and the watch was stopped before it noticed
+	default:
 		l.cut()
 	}
 }

@@ -73,7 +73,7 @@ func openFiles() int {
 	if err != nil {
 		return 0
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	names, err := d.Readdirnames(-1)
 	if err != nil {
 		return 0

@@ -79,6 +79,25 @@ func (c *conn) serve() error {
 	return code
 }
 
+// wait returns when the goroutines of the connection have ended. A terminal, or another
+// file that cannot be waited for with others, is not interrupted by closing it: its reader
+// ends with the next thing that is read, or with the process.
+func (c *conn) wait(s *stream) {
+	done := make(chan struct{})
+	go func() {
+		<-s.ended
+		c.wg.Wait()
+		close(done)
+	}()
+	limit := time.NewTimer(settleTime)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+		c.log.Warn().Msg("a goroutine of the connection has not ended")
+	}
+}
+
 // drain answers what was asked before the client ended its side of the stream.
 func (c *conn) drain() {
 	ctx, cancel := context.WithTimeout(c.ctx, settleTime)

@@ -39,6 +39,7 @@ func (s *slowConn) Write(p []byte) (int, error) {
 }
 
 func (s *slowConn) set(shut bool) { s.mu.Lock(); s.shut = shut; s.mu.Unlock(); s.opened.Broadcast() }
+
 func (s *slowConn) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -46,6 +47,7 @@ func (s *slowConn) Close() error {
 	s.opened.Broadcast()
 	return nil
 }
+
 func (s *slowConn) all() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,8 +118,8 @@ func TestCorkWaitsForAnothersWrite(t *testing.T) {
 		go func() { flushed <- c.uncork() }()
 		synctest.Wait()
 		select {
-		case <-flushed:
-			t.Error("the writer did not wait for the client")
+		case err := <-flushed:
+			t.Error("the writer did not wait for the client:", err)
 		default:
 		}
 		s.set(false)

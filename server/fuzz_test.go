@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -51,7 +52,7 @@ func FuzzReadObject(f *testing.F) {
 		for {
 			var req jsonrpc2.Request
 			if err := s.ReadObject(&req); err != nil {
-				if err != io.EOF {
+				if !errors.Is(err, io.EOF) {
 					t.Fatalf("the stream ended with %v", err)
 				}
 				break

@@ -128,7 +128,7 @@ func (w *webListener) upgrade(rw http.ResponseWriter, r *http.Request) {
 // check refuses requests that a web page of somebody else made, and credentials where none
 // are configured.
 func (w *webListener) check(r *http.Request) (int, error) {
-	if !isLoopbackHost(r.Host) && !strings.EqualFold(r.Host, w.net.Addr().String()) {
+	if !isLoopbackHost(r.Host) {
 		return http.StatusForbidden, fmt.Errorf("the host %.100q does not name this machine; use 127.0.0.1 or localhost", r.Host)
 	}
 	if origins := r.Header.Values("Origin"); len(origins) > 0 && !w.allowed(origins, r.Host) {

@@ -53,8 +53,9 @@ func (g *gate) Write(frames []protocol.Frame) error {
 func (g *gate) Taken() uint64            { return g.taken.Load() }
 func (g *gate) Close(Code, string) error { return nil }
 func (g *gate) set(shut bool)            { g.mu.Lock(); g.shut = shut; g.mu.Unlock(); g.open.Broadcast() }
-func (g *gate) all() string              { g.mu.Lock(); defer g.mu.Unlock(); return strings.Join(g.sent, " ") }
-func frame(name string) protocol.Frame   { return protocol.Frame(name) }
+
+func (g *gate) all() string            { g.mu.Lock(); defer g.mu.Unlock(); return strings.Join(g.sent, " ") }
+func frame(name string) protocol.Frame { return protocol.Frame(name) }
 func sized(name string, n int) protocol.Frame {
 	return append(protocol.Frame(name), strings.Repeat(".", n-len(name))...)
 }
@@ -349,7 +350,7 @@ func dialStalled(t testing.TB, h *Hub) (send func(string), read func() string) {
 	}()
 	t.Cleanup(func() {
 		ours.Close()
-		<-served
+		_ = <-served // whatever it says
 	})
 	r := bufio.NewReader(ours)
 	send = func(s string) {

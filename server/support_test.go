@@ -148,7 +148,7 @@ func dialAs(t testing.TB, h *Hub, who Identity) *client {
 	t.Cleanup(func() {
 		c.close()
 		<-c.ended
-		<-served
+		_ = <-served // whatever it says
 	})
 	return c
 }
@@ -214,8 +214,9 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 
 // web is the HTTP side of a hub over pipes.
 type web struct {
-	pipes *pipes
+	url   string
 	http  *http.Client
+	pipes *pipes
 }
 
 func newWeb(t testing.TB, h *Hub, origins ...string) *web {
@@ -233,20 +234,28 @@ func newWeb(t testing.TB, h *Hub, origins ...string) *web {
 			t.Error(err)
 		}
 	})
-	return &web{p, &http.Client{Transport: tr}}
+	return &web{"ws://127.0.0.1:7717/ws", &http.Client{Transport: tr}, p}
 }
 
 // dial connects a WebSocket; query may be empty.
 func (w *web) dial(t testing.TB, query string, header http.Header) (*client, error) {
-	conn, res, err := websocket.Dial(t.Context(), "ws://127.0.0.1:7717/ws"+query, &websocket.DialOptions{HTTPClient: w.http, HTTPHeader: header})
+	conn, err := w.dialRaw(t, query, &websocket.DialOptions{HTTPHeader: header})
 	if err != nil {
-		if res != nil {
-			body, _ := io.ReadAll(res.Body)
-			return nil, fmt.Errorf("%d %s", res.StatusCode, strings.TrimSpace(string(body)))
-		}
 		return nil, err
 	}
 	return wsClient(t, conn), nil
+}
+
+// dialRaw is dial with all options. The error of a refusal is status and text.
+func (w *web) dialRaw(t testing.TB, query string, opts *websocket.DialOptions) (*websocket.Conn, error) {
+	opts.HTTPClient = w.http
+	//nolint:bodyclose // the library says that it need not be closed
+	conn, res, err := websocket.Dial(t.Context(), w.url+query, opts)
+	if err != nil && res != nil {
+		body, _ := io.ReadAll(res.Body)
+		return nil, fmt.Errorf("%d %s", res.StatusCode, strings.TrimSpace(string(body)))
+	}
+	return conn, err
 }
 
 func wsClient(t testing.TB, conn *websocket.Conn) *client {

@@ -53,7 +53,7 @@ func listenUnix(path string) (*net.UnixListener, error) {
 	if err := os.Mkdir(private, 0o700); err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(private)
+	defer func() { _ = os.RemoveAll(private) }()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func removeStale(path string) error {
 	c, err := net.DialTimeout("unix", path, time.Second)
 	switch {
 	case err == nil:
-		c.Close()
+		_ = c.Close()
 		return ErrInUse
 	case isRefused(err):
 		return os.Remove(path)
@@ -166,7 +166,7 @@ func (u *unixListener) accept(c *net.UnixConn) {
 	if err := checkPeer(c); err != nil {
 		u.hub.counters.refused.Add(1)
 		u.hub.log.Warn().Err(err).Str("socket", u.path).Msg("connection refused")
-		c.Close()
+		_ = c.Close()
 		return
 	}
 	u.hub.start(context.Background(), Lines(c, u.hub.limits.MaxMessageBytes), Local("unix"))

@@ -2,6 +2,7 @@ package thread_test
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 
 	"github.com/spoolhq/spool/protocol"
@@ -28,6 +29,14 @@ var _ thread.Peer = (*peer)(nil)
 func (p *peer) Caller() thread.Caller { return p.who }
 
 func (p *peer) Wants(method string) bool { return !p.optOut[method] }
+
+func (p *peer) Can(string) bool { return false }
+
+func (p *peer) Request(string, any, func(json.RawMessage, error)) func() { return func() {} }
+
+func (p *peer) Can(string) bool { return false }
+
+func (p *peer) Request(string, any, func(json.RawMessage, error)) func() { return func() {} }
 
 func (p *peer) Offer(f protocol.Frame, class thread.Class, _ string) bool {
 	p.mu.Lock()

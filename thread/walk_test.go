@@ -19,7 +19,7 @@ func TestWalkOfATurn(t *testing.T) {
 		h.done(completes)
 		frames := p.take(t)
 		want := []string{
-			"answer", "thread/presence/changed", "thread/started",
+			"answer", "thread/started", "thread/presence/changed",
 			"answer", "turn/started", "item/completed",
 			"item/started", "item/agentMessage/delta", "item/completed",
 			"turn/completed",

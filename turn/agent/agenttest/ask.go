@@ -22,7 +22,11 @@ func (r *Recorder) Approve(ctx context.Context, a turn.Approval) (bool, error) {
 		return false, context.Cause(ctx)
 	}
 	ok := r.onApprove != nil && r.onApprove(a)
-	r.note("approve %s %q %t", a.Kind, a.Operation, ok)
+	it := protocol.Item{Type: protocol.ItemApproval, Kind: a.Kind, Operation: a.Operation, ScopeKey: a.ScopeKey, Status: protocol.ItemDeclined}
+	if ok {
+		it.Status, it.Decision = protocol.ItemCompleted, string(protocol.DecisionAccept)
+	}
+	r.Add(it)
 	return ok, context.Cause(ctx)
 }
 
@@ -35,7 +39,11 @@ func (r *Recorder) Ask(ctx context.Context, questions []protocol.Question) (map[
 	if r.onAsk != nil {
 		answers = r.onAsk(questions)
 	}
-	r.note("ask %d", len(questions))
+	it := protocol.Item{Type: protocol.ItemQuestion, Questions: questions, Answers: answers, Status: protocol.ItemDeclined}
+	if answers != nil {
+		it.Status, it.Outcome = protocol.ItemCompleted, "answered"
+	}
+	r.Add(it)
 	return answers, context.Cause(ctx)
 }
 
@@ -50,12 +58,13 @@ func (r *Recorder) Call(ctx context.Context, c turn.ToolCall) (protocol.ToolCall
 	if r.onCall != nil {
 		res = r.onCall(c)
 	}
-	r.note("call %s %t", c.Tool, res.Success)
+	it := protocol.Item{
+		Type: protocol.ItemToolCall, Tool: c.Tool, Namespace: c.Namespace, Executor: protocol.ExecutorClient,
+		CallID: protocol.NewID(protocol.PrefixCall), Arguments: c.Arguments, Error: res.Error, Status: protocol.ItemFailed,
+	}
+	if res.Success {
+		it.Status, it.Result = protocol.ItemCompleted, &protocol.ToolResult{Content: res.Content, Structured: res.Structured}
+	}
+	r.Add(it)
 	return res, context.Cause(ctx)
-}
-
-func (r *Recorder) note(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.say(format, args...)
 }

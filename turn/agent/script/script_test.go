@@ -152,6 +152,53 @@ func TestItems(t *testing.T) {
 	}
 }
 
+// TestAsking: what an agent asks of people and clients, and what it says of the answers.
+func TestAsking(t *testing.T) {
+	answer := map[string]protocol.Answer{"q1": {Answers: []string{"staging"}}}
+	tests := []struct {
+		name, script, text string
+		set                func(*agenttest.Recorder)
+	}{
+		{"declined", "/approve command rm build", "declined", func(*agenttest.Recorder) {}},
+		{"accepted", "/approve command rm build", "accepted", func(r *agenttest.Recorder) {
+			r.OnApprove(func(a turn.Approval) bool {
+				return a.Kind == "command" && a.Operation == "rm build" && a.ScopeKey == "command:rm"
+			})
+		}},
+		{"no answer", "/ask Where to? | staging | production", "no answer", func(*agenttest.Recorder) {}},
+		{"answer", "/ask Where to? | staging | production", "staging", func(r *agenttest.Recorder) {
+			r.OnAsk(func(q []protocol.Question) map[string]protocol.Answer {
+				if len(q) != 1 || q[0].Question != "Where to?" || len(q[0].Options) != 2 || q[0].AllowOther {
+					return nil
+				}
+				return answer
+			})
+		}},
+		{"tool", `/tool weather/now {"city":"NYC"}`, "72 F", func(r *agenttest.Recorder) {
+			r.OnCall(func(c turn.ToolCall) protocol.ToolCallResult {
+				return protocol.ToolCallResult{Success: c.Namespace == "weather" && c.Tool == "now", Content: []protocol.Part{{Type: "text", Text: "72 F"}}}
+			})
+		}},
+		{"structured", "/tool t", `{"a":1}`, func(r *agenttest.Recorder) {
+			r.OnCall(func(turn.ToolCall) protocol.ToolCallResult {
+				return protocol.ToolCallResult{Success: true, Structured: json.RawMessage(`{"a":1}`)}
+			})
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var r agenttest.Recorder
+			tt.set(&r)
+			if o := r.Run(t.Context(), New(), input(tt.script)); o.Status != protocol.TurnCompleted {
+				t.Fatalf("outcome %+v", o)
+			}
+			if got := r.Text(); got != tt.text {
+				t.Errorf("said %q; want %q", got, tt.text)
+			}
+		})
+	}
+}
+
 func TestFailures(t *testing.T) {
 	tests := []struct{ script, want string }{
 		{"/fail model refused", "model refused"},
@@ -177,8 +224,8 @@ func TestFailures(t *testing.T) {
 		{"/custom form", "/custom needs a kind and a value"},
 		{"/tool", "/tool needs the name of a tool; write /tool NAME [JSON]"},
 		{"/tool x {", "/tool needs arguments that are valid JSON"},
-		{"/approve command rm build", "this daemon does not offer approvals"},
-		{"/ask Where to? | a | b", "this daemon does not offer questions"},
+		{"/approve command", "/approve needs a kind and what to do; write /approve KIND TEXT"},
+		{"/ask | a | b", "/ask needs a question; write /ask QUESTION | A | B"},
 		{"/dance", "does not know /dance. It knows: /say TEXT, /think TEXT, /deltas N BYTES [DELAY], /sleep DURATION, /hold, "},
 	}
 	for _, tt := range tests {
@@ -427,7 +474,7 @@ func TestSpec(t *testing.T) {
 }
 
 // silent is an Emitter and an Item that drops everything.
-type silent struct{}
+type silent struct{ turn.Emitter }
 
 func (silent) Begin(protocol.Item) turn.Item      { return silent{} }
 func (silent) Add(it protocol.Item) protocol.Item { return it }
