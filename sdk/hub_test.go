@@ -57,7 +57,8 @@ func (d *daemon) start() {
 	d.hub.Store(server.New(server.Config{Manager: m, Log: zerolog.Nop(), Version: "1"}))
 }
 
-// stop stops the daemon; running turns are cancelled.
+// stop stops the daemon; running turns are cancelled. The store has all commits then, as
+// if it were closed. It needs a bubble.
 func (d *daemon) stop() {
 	d.t.Helper()
 	if err := d.manager.Shutdown(context.Background(), 0); err != nil {
@@ -66,6 +67,7 @@ func (d *daemon) stop() {
 	if err := d.hub.Load().Close(context.Background()); err != nil {
 		d.t.Error(err)
 	}
+	synctest.Wait()
 }
 
 // options make clients of this daemon.

@@ -70,8 +70,7 @@ func (c *conn) serve() error {
 		c.log.Debug().Err(err).Msg("close")
 	}
 	_ = c.asked.rpc.Close() // it may have closed itself
-	<-s.ended
-	c.wg.Wait()
+	c.wait(s)
 	c.log.Debug().AnErr("cause", cause).Msg("connection closed")
 	if code.Code == CloseNormal || code.Code == CloseGoingAway {
 		return nil

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/sourcegraph/jsonrpc2"
-
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/thread"
 )
@@ -118,7 +116,7 @@ func TestInOrderRequestsRunOneAfterAnother(t *testing.T) {
 		}
 		c.send(`{"id":8,"method":"test/now","params":{"name":"now"}}`)
 		c.send(`{"id":9,"method":"test/free","params":{"name":"free"}}`)
-		if got := p.begun(); !strings.HasPrefix(got, "o0") || strings.Contains(got, "o1") || !strings.Contains(got, "now") || !strings.Contains(got, "free") {
+		if got := p.begun(); !strings.Contains(got, "o0") || strings.Contains(got, "o1") || !strings.Contains(got, "now") || !strings.Contains(got, "free") {
 			t.Errorf("began: %s", got)
 		}
 		for i := range 3 {
@@ -387,36 +385,56 @@ func TestHashIsTheSameForTheSameMeaning(t *testing.T) {
 	}
 }
 
-// TestARequestOfTheDaemon shows that jsonrpc2 is wired for the requests that the daemon
-// makes: out through the outbox, and the answer back.
-func TestARequestOfTheDaemon(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+// TestRequestsOfTheDaemon: out through the outbox behind the handshake, and the answer back.
+func TestRequestsOfTheDaemon(t *testing.T) {
+	overAll(t, func(t *testing.T, dial func(testing.TB, *Hub) *client) {
 		h := newHub(t)
-		client, c, rpc := bareConn(t, h)
+		client := dial(t, h)
 		type answer struct {
-			Decision string `json:"decision"`
+			result string
+			err    error
 		}
-		got := make(chan answer, 1)
-		go func() {
-			var a answer
-			if err := rpc.Call(t.Context(), "item/approval/request", map[string]int{"x": 1}, &a, jsonrpc2.PickID(jsonrpc2.ID{Str: "s1", IsString: true})); err != nil {
-				t.Error(err)
-			}
-			got <- a
-		}()
-		req := one(t, client.said())
-		if !strings.Contains(req, `"id":"s1"`) || !strings.Contains(req, `"params":{"x":1}`) {
-			t.Errorf("request %s", req)
+		answers := make(chan answer, 3)
+		ask := func(x int) (withdraw func()) {
+			return h.connections()[0].Request("item/approval/request", map[string]int{"x": x}, func(r json.RawMessage, err error) {
+				answers <- answer{string(r), err}
+			})
+		}
+		client.send(`{"id":1,"method":"initialize","params":{"clientInfo":{"name":"test"},"capabilities":{"approvals":true}}}`)
+		one(t, client.said())
+		c := h.connections()[0]
+		if !c.Can("item/approval/request") || c.Can("item/tool/call") {
+			t.Error("the client is asked something else than it declared")
+		}
+		ask(1)
+		if got := client.said(); len(got) != 0 {
+			t.Errorf("asked before the handshake was over: %q", got)
+		}
+		client.send(`{"method":"initialized"}`)
+		got := one(t, client.said())
+		if !strings.Contains(got, `"id":"s1"`) || !strings.Contains(got, `"params":{"x":1}`) {
+			t.Errorf("request %s", got)
 		}
 		client.send(`{"jsonrpc":"2.0","id":"other","result":{}}`)
 		client.send(`{"jsonrpc":"2.0","id":"s1","result":{"decision":"accept"}}`)
-		if a := <-got; a.Decision != "accept" {
+		if a := <-answers; a.err != nil || a.result != `{"decision":"accept"}` {
+			t.Errorf("answer %+v", a)
+		}
+		withdraw := ask(2)
+		one(t, client.said())
+		withdraw()
+		if got := one(t, client.said()); !strings.Contains(got, `"$/cancelRequest","params":{"id":"s2"}`) {
+			t.Errorf("taken back with %s", got)
+		}
+		ask(3)
+		one(t, client.said())
+		client.send(`{"id":"s3","error":{"code":-1,"message":"no"}}`)
+		if a := <-answers; a.err == nil {
 			t.Errorf("answer %+v", a)
 		}
 		if n := h.counters.unknownResponses.Load(); n != 1 {
 			t.Errorf("%d unknown responses counted", n)
 		}
-		c.end(nil)
 	})
 }
 

@@ -168,7 +168,7 @@ func TestHowWebSocketsAreClosed(t *testing.T) {
 		"credentials": {func(c *client, _ *websocket.Conn) {
 			c.send(`{"id":1,"method":"initialize","params":{"clientInfo":{"name":"x"},"auth":{"token":"t"}}}`)
 		}, ClosePolicy},
-		"by the client": {func(_ *client, w *websocket.Conn) { go w.Close(4000, "") }, 4000},
+		"by the client": {func(c *client, _ *websocket.Conn) { c.close() }, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -350,7 +350,9 @@ func dialStalled(t testing.TB, h *Hub) (send func(string), read func() string) {
 	}()
 	t.Cleanup(func() {
 		ours.Close()
-		_ = <-served // whatever it says
+		if err := <-served; err != nil {
+			t.Log("served:", err)
+		}
 	})
 	r := bufio.NewReader(ours)
 	send = func(s string) {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
-	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage/mem"
@@ -148,27 +147,11 @@ func dialAs(t testing.TB, h *Hub, who Identity) *client {
 	t.Cleanup(func() {
 		c.close()
 		<-c.ended
-		_ = <-served // whatever it says
+		if err := <-served; err != nil {
+			t.Log("served:", err)
+		}
 	})
 	return c
-}
-
-// bareConn is a connection that the test itself runs.
-func bareConn(t testing.TB, h *Hub) (*client, *conn, *jsonrpc2.Conn) {
-	ours, theirs := net.Pipe()
-	c := newConn(context.Background(), h, Lines(theirs, h.limits.MaxMessageBytes), Local("stdio"))
-	s := &stream{c: c, ended: make(chan struct{})}
-	rpc := jsonrpc2.NewConn(c.ctx, s, &handler{c, s}, jsonrpc2.SetLogger(silent{}), jsonrpc2.OnRecv(c.received))
-	cl := lineClient(t, ours)
-	t.Cleanup(func() {
-		cl.close()
-		<-cl.ended
-		c.end(nil)
-		c.out.close()
-		<-s.ended
-		c.wg.Wait()
-	})
-	return cl, c, rpc
 }
 
 func lineClient(t testing.TB, conn net.Conn) *client {

@@ -1,6 +1,7 @@
 package thread
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spoolhq/spool/protocol"
@@ -116,6 +117,8 @@ func (m *Manager) storageError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case isCause(err):
+		return err // the request was given up, which says nothing about the store
 	case errors.Is(err, storage.ErrExists):
 		return protocol.Errorf(protocol.CodeThreadExists, "the thread id is in use; choose another or leave threadId out")
 	case errors.Is(err, storage.ErrNotFound):
@@ -134,6 +137,12 @@ func (m *Manager) storageError(err error) error {
 		e.Data.Hint = serr.Hint
 	}
 	return e
+}
+
+// isCause reports whether err is why a context ended, rather than of the store.
+func isCause(err error) bool {
+	wire, ok := errors.AsType[*protocol.Error](err)
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ok && wire.Code == protocol.CodeRequestCancelled
 }
 
 // publicCause says what happened without paths of the machine.

@@ -40,6 +40,7 @@ func (m *Manager) Rollback(c Call, p protocol.ThreadRollbackParams, r Reply[prot
 		emit(x, protocol.EventThreadRolledBack, protocol.ThreadRolledBackEvent{Header: h, RemovedTurnIDs: newest})
 		x.batch.DropTurns = newest
 		t.st.Turns -= len(newest)
+		t.st.LastEdit = h.Seq
 		x.touchActive()
 		return protocol.ThreadResult{Thread: t.header()}, nil
 	})

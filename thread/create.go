@@ -272,6 +272,7 @@ func (x *change) takenUp(c Call, subscribe bool) {
 	if t.st.Thread.Status == protocol.StatusPaused {
 		x.setStatus(protocol.StatusActive)
 	}
+	x.notLater("pause")
 	if subscribe {
 		x.join(c)
 	}

@@ -1,6 +1,7 @@
 package thread
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spoolhq/spool/protocol"
@@ -216,24 +217,44 @@ func (x *change) queueUpdated(updated []protocol.Turn) {
 	}
 }
 
-// afterTurn carries out what was asked to be done when the turn ends.
+// afterTurn carries out what was asked to be done when the turn ends, in the order in which
+// it was asked. Nothing comes after the end of the thread but its removal.
 func (x *change) afterTurn() {
-	d := x.t.st.After
-	if d == nil {
-		return
+	t := x.t
+	after := t.st.After
+	t.st.After = nil
+	for _, d := range after {
+		x.row = true
+		switch {
+		case t.deleted:
+		case d.Op == "delete":
+			x.deleteThread(nil)
+		case t.st.Thread.Status == protocol.StatusEnded:
+		case d.Op == "pause":
+			x.setStatus(protocol.StatusPaused)
+		case d.Op == "archive":
+			x.setStatus(protocol.StatusArchived)
+		case d.Op == "end":
+			x.endThread(d.Reason, protocol.CancelThreadEnded, nil)
+		case d.Op == "reset":
+			x.reset(d.Queue)
+		}
 	}
-	x.t.st.After = nil
+}
+
+// later leaves something for the end of the running turn, in place of what was asked of the
+// same kind before.
+func (x *change) later(d deferred) {
+	x.notLater(d.Op)
+	x.t.st.After = append(x.t.st.After, d)
 	x.row = true
-	switch d.Op {
-	case "pause":
-		x.setStatus(protocol.StatusPaused)
-	case "archive":
-		x.setStatus(protocol.StatusArchived)
-	case "end":
-		x.endThread(d.Reason, protocol.CancelThreadEnded, nil)
-	case "delete":
-		x.deleteThread(nil)
-	case "reset":
-		x.reset(d.Queue)
+}
+
+// notLater takes back what was left for the end of the running turn.
+func (x *change) notLater(op string) {
+	t := x.t
+	if slices.ContainsFunc(t.st.After, func(d deferred) bool { return d.Op == op }) {
+		t.st.After = slices.DeleteFunc(slices.Clone(t.st.After), func(d deferred) bool { return d.Op == op })
+		x.row = true
 	}
 }

@@ -30,7 +30,7 @@ func (r *run) history(ctx context.Context) ([]protocol.Item, error) {
 	var items []protocol.Item
 	if most == 0 {
 		for _, it := range v.based {
-			if it.TurnID == "" || !slices.ContainsFunc(entries, func(e storage.TurnEntry) bool { return e.ID == it.TurnID }) {
+			if it.TurnID == "" {
 				items = append(items, it)
 			}
 		}

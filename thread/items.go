@@ -44,7 +44,7 @@ func newItem(raw json.RawMessage, field string, keepID bool, at protocol.Time) (
 	if it.Type == protocol.ItemDeveloperMessage && it.Visibility == "" {
 		it.Visibility = "hidden"
 	}
-	if it.Type == protocol.ItemUserMessage {
+	if it.Type == protocol.ItemUserMessage && (!keepID || it.Delivery == "") {
 		it.Delivery = protocol.DeliveryPending
 	}
 	if it.Revision == 0 {
@@ -330,39 +330,4 @@ func (m *Manager) storageErrorOf(err error) error {
 		return wire // a refusal, such as TurnNotFound, not a failure of the store
 	}
 	return m.storageError(err)
-}
-
-// ItemsReplace replaces all items of an idle thread.
-func (m *Manager) ItemsReplace(c Call, p protocol.ThreadItemsReplaceParams, r Reply[protocol.ThreadItemsReplaceResult]) {
-	mutate(m, c, p.ThreadID, p.IdempotencyKey, r, func(t *Thread, x *change) (protocol.ThreadItemsReplaceResult, error) {
-		var none protocol.ThreadItemsReplaceResult
-		if err := t.mustNotBeEnded(); err != nil {
-			return none, err
-		}
-		if t.run != nil {
-			return none, t.inProgress()
-		}
-		if head := t.st.Thread.HeadSeq; head != p.ExpectedSeq {
-			e := protocol.Errorf(protocol.CodeConflict, "the thread has changed")
-			e.Data.HeadSeq = &head
-			return none, e
-		}
-		items := make([]protocol.Item, 0, len(p.Items))
-		seen := map[string]bool{}
-		for i, raw := range p.Items {
-			it, err := newItem(raw, "items["+itoa(i)+"]", true, x.at)
-			if err != nil {
-				return none, err
-			}
-			if seen[it.ID] {
-				return none, protocol.InvalidParams("items["+itoa(i)+"].id", "is there twice")
-			}
-			seen[it.ID] = true
-			items = append(items, it)
-		}
-		x.touchActive()
-		t.pending, t.st.Pending = nil, nil
-		t.st.Base = x.changed("replace", "", items, true)
-		return protocol.ThreadItemsReplaceResult{HeadSeq: t.st.Thread.HeadSeq}, nil
-	})
 }

@@ -15,7 +15,7 @@ func indexed(list string, i int, field string) string { return list + "[" + itoa
 func (x *change) setStatus(to protocol.ThreadStatus) {
 	t := x.t
 	from := t.st.Thread.Status
-	if from == to {
+	if from == to || from == protocol.StatusEnded {
 		return
 	}
 	t.st.Thread.Status = to
@@ -25,8 +25,8 @@ func (x *change) setStatus(to protocol.ThreadStatus) {
 	emit(x, protocol.EventThreadStatusChanged, protocol.ThreadStatusChangedEvent{Header: h, Thread: t.header(), Previous: from})
 }
 
-// whileBusy does what ifBusy says where a turn runs. True: it is left for the end of the
-// turn.
+// whileBusy does what ifBusy says where a turn runs. True: there is nothing more to do now,
+// as it is left for the end of the turn, or that has removed the thread.
 func (x *change) whileBusy(busy protocol.BusyThread, reason protocol.CancelReason, by *protocol.By, later deferred) (bool, error) {
 	t := x.t
 	if t.run == nil {
@@ -35,10 +35,10 @@ func (x *change) whileBusy(busy protocol.BusyThread, reason protocol.CancelReaso
 	switch busy {
 	case protocol.BusyThreadInterrupt:
 		x.cutRun(reason, by)
-		return false, nil
+		x.afterTurn()
+		return t.deleted, nil
 	case protocol.BusyThreadAfterTurn:
-		t.st.After = &later
-		x.row = true
+		x.later(later)
 		return true, nil
 	default:
 		return false, t.inProgress()
@@ -90,6 +90,7 @@ func (m *Manager) Unarchive(c Call, p protocol.ThreadChangeParams, r Reply[proto
 		} else if s == protocol.StatusArchived {
 			x.setStatus(protocol.StatusActive)
 		}
+		x.notLater("archive")
 		res := protocol.ThreadResult{Thread: t.header()}
 		x.startNext()
 		return res, nil
@@ -113,6 +114,9 @@ func (m *Manager) End(c Call, p protocol.ThreadChangeParams, r Reply[protocol.Th
 // endThread makes the thread final: what runs and waits is cancelled.
 func (x *change) endThread(reason string, why protocol.CancelReason, by *protocol.By) {
 	t := x.t
+	if t.st.Thread.Status == protocol.StatusEnded {
+		return
+	}
 	if t.run != nil {
 		x.cutRun(why, by)
 	}
@@ -221,6 +225,9 @@ func (m *Manager) Reset(c Call, p protocol.ThreadResetParams, r Reply[protocol.T
 // are kept in the queue are told again behind thread/reset.
 func (x *change) reset(queue protocol.ResetQueue) int {
 	t := x.t
+	if t.st.Thread.Status == protocol.StatusEnded {
+		return 0
+	}
 	if queue != protocol.ResetQueueKeep {
 		x.cancelQueued(t.st.Queue.Clear(), protocol.CancelQueueCleared, nil)
 	}
@@ -229,8 +236,9 @@ func (x *change) reset(queue protocol.ResetQueue) int {
 	h := &t.st.Thread
 	h.Generation++
 	h.Usage, h.Preview, h.UpdatedAt = protocol.Usage{}, "", x.at
-	t.st.Pending, t.pending, t.st.Base, t.st.LastEdit, t.st.Turns = nil, nil, 0, 0, 0
+	t.forgetItems()
 	head := x.next("", "", "")
+	t.st.Base, t.st.LastEdit, t.st.Turns = 0, head.Seq, 0
 	x.batch.EraseBefore = head.Seq
 	x.batch.Turns = nil
 	x.batch.Edits, x.batch.Checkpoints = nil, nil

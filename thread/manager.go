@@ -103,15 +103,16 @@ func (l Limits) withDefaults() Limits {
 }
 
 // Shutdown stops all work: nothing new starts, running turns get the time of drain, then
-// they are cancelled with reason shutdown. It returns when all agents have returned and
-// all commits are done, or ctx has ended; queued turns stay and run at the next start. The
-// store must be open until then.
+// they are cancelled with reason shutdown and get the interrupt grace. It returns when all
+// turns have ended and their ends are with the store, which must be open until then; where
+// ctx ends it does not wait for agents any more. Queued turns stay and run at the next
+// start..
 func (m *Manager) Shutdown(ctx context.Context, drain time.Duration) error {
 	m.stopping.Store(true)
-	idle := make(chan struct{})
 	m.spawning.Lock()
 	m.closed = true
 	m.spawning.Unlock()
+	idle := make(chan struct{})
 	go func() {
 		m.running.Wait()
 		close(idle)
@@ -121,22 +122,32 @@ func (m *Manager) Shutdown(ctx context.Context, drain time.Duration) error {
 		m.owners.leaveTimers()
 		m.work.Wait()
 	}()
-	timer := time.NewTimer(drain)
-	defer timer.Stop()
-	select {
-	case <-idle:
+	if waitFor(ctx, idle, drain) {
 		return nil
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 	for _, t := range m.loaded() {
 		t.shutdown()
 	}
-	select {
-	case <-idle:
+	if waitFor(ctx, idle, m.limits.InterruptGrace) {
 		return nil
+	}
+	for _, t := range m.loaded() {
+		t.leaveAgent()
+	}
+	return nil
+}
+
+// waitFor waits for done, at most for d and until ctx ends, and reports whether it came.
+func waitFor(ctx context.Context, done <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
 	case <-ctx.Done():
-		return fmt.Errorf("some agents have not returned: %w", context.Cause(ctx))
+		return false
 	}
 }
 

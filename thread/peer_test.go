@@ -34,10 +34,6 @@ func (p *peer) Can(string) bool { return false }
 
 func (p *peer) Request(string, any, func(json.RawMessage, error)) func() { return func() {} }
 
-func (p *peer) Can(string) bool { return false }
-
-func (p *peer) Request(string, any, func(json.RawMessage, error)) func() { return func() {} }
-
 func (p *peer) Offer(f protocol.Frame, class thread.Class, _ string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -169,6 +169,21 @@ func (t *Thread) shutdown() {
 	}
 }
 
+// leaveAgent ends a turn that was cancelled and whose agent has not returned.
+func (t *Thread) leaveAgent() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.run
+	if r == nil {
+		return
+	}
+	if out, ended := turn.Ended(r.ctx); ended {
+		t.m.log.Warn().Str("thread", t.id).Str("turn", r.turn.ID).Str("agent", r.turn.Agent).
+			Msg("an agent did not return when its turn was cancelled; the turn ends without it")
+		t.finish(r, out)
+	}
+}
+
 // interruptRun asks the agent to stop. The turn ends when it returns, or after the grace
 // time. t.mu is held.
 func (t *Thread) interruptRun(reason protocol.CancelReason, by *protocol.By, queue protocol.InterruptQueue) {

@@ -17,9 +17,9 @@ type state struct {
 	Handed   string           `json:"handed,omitempty"`   // turn whose input the agent was given
 	Steers   []steer          `json:"steers,omitempty"`   // accepted into the running turn, not taken yet
 	Pending  []pendingRef     `json:"pending,omitempty"`  // appended items that wait for a turn
-	After    *deferred        `json:"after,omitempty"`    // to be done when the running turn ends
+	After    []deferred       `json:"after,omitempty"`    // to be done when the running turn ends, in this order
 	Base     uint64           `json:"base,omitempty"`     // seq of the newest thread/items/replace
-	LastEdit uint64           `json:"lastEdit,omitempty"` // seq of the newest thread/items/update
+	LastEdit uint64           `json:"lastEdit,omitempty"` // seq of the newest event that changed items of turns that had ended, or removed them
 	Allowed  []string         `json:"allowed,omitempty"`  // scope keys of acceptForThread
 	Binding  uint64           `json:"binding,omitempty"`  // generation of the tool binding
 	Turns    int              `json:"turns,omitempty"`    // in the turn index

@@ -193,7 +193,7 @@ func (s *Subscription) Fill(ctx context.Context) (frames []protocol.Frame, more 
 }
 
 func (s *Subscription) wantsFrame(f protocol.Frame) bool {
-	return s.peer.Wants(protocol.ParseFrame(f).Method)
+	return s.peer.Wants(f.Method())
 }
 
 // rejoin lets the subscription go live where the thread's effects are now: the events

@@ -79,8 +79,8 @@ func (v *view) itemsOf(ctx context.Context, seq uint64) ([]protocol.Item, error)
 func (v *view) applyEdits(ctx context.Context, items []protocol.Item) error {
 	for i := range items {
 		seq := v.edits[items[i].ID]
-		if seq == 0 || seq > v.head {
-			continue
+		if seq < v.base || seq == 0 || seq > v.head {
+			continue // a replacement since says what the item is
 		}
 		newer, ok, err := v.t.changedItem(ctx, seq, items[i].ID)
 		if err != nil {
@@ -203,7 +203,7 @@ func (v *view) endedTurns(ctx context.Context, q storage.TurnQuery) ([]storage.T
 // findItem looks for an item through the whole history, newest turns first.
 func (v *view) findItem(ctx context.Context, id string) (protocol.Item, error) {
 	for _, it := range v.based {
-		if it.ID == id {
+		if it.ID == id && it.TurnID == "" {
 			return it, nil
 		}
 	}

@@ -40,6 +40,8 @@ type daemon struct {
 	undo    []func() error // in the order of the starts
 	stopped chan bool      // somebody asked for the end; true: running turns may go on for a while
 	broken  chan error     // a listener failed
+
+	turnsStopped bool // stop saw to the turns; agents that did not return are no failure
 }
 
 // startDaemon starts all parts. If one fails, those before it are undone in reverse.
@@ -116,7 +118,12 @@ func (d *daemon) openManager(ctx context.Context, env config.Env) error {
 	if err != nil {
 		return err
 	}
-	d.undo = append(d.undo, func() error { return d.stopTurns(0, nil) })
+	d.undo = append(d.undo, func() error {
+		if d.turnsStopped {
+			return nil
+		}
+		return d.stopTurns(0, nil)
+	})
 	return nil
 }
 

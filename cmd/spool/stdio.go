@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,8 +53,10 @@ func bridge(ctx context.Context, conn net.Conn, in io.Reader, out io.Writer) err
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	sent, received := make(chan error, 1), make(chan error, 1)
+	var ended atomic.Bool // the input; from then on the daemon may close
 	go func() {
 		_, err := io.Copy(conn, in)
+		ended.Store(err == nil)
 		if half, ok := conn.(interface{ CloseWrite() error }); ok && err == nil {
 			err = half.CloseWrite()
 		}
@@ -65,11 +68,14 @@ func bridge(ctx context.Context, conn net.Conn, in io.Reader, out io.Writer) err
 	}()
 	select {
 	case err := <-sent:
-		if err != nil {
+		if err != nil && !ended.Load() {
 			return daemonLeft(err)
 		}
 		return awaitAnswers(conn, received)
 	case err := <-received:
+		if err == nil && ended.Load() {
+			return nil
+		}
 		return daemonLeft(err)
 	}
 }

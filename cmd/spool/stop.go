@@ -26,7 +26,8 @@ func (d *daemon) stop(drain time.Duration, hurry <-chan struct{}) error {
 	if err := d.stopTurns(drain, hurry); err != nil {
 		d.log.Warn().Err(err).Msg("went on without waiting for all agents")
 	}
-	// The undo of the listeners and of the manager are repeated; that does nothing.
+	d.turnsStopped = true
+	// The undo of the listeners is repeated; that does nothing.
 	return errors.Join(append(failed, d.unwind())...)
 }
 

@@ -275,7 +275,15 @@ type answer struct {
 
 // Go sends a request and does not wait for its answer. It may be called on any goroutine.
 func (c *client) Go(method string, params p) *answer {
+	a := c.prepare(method, params)
+	_ = c.wire.Send(a.request.raw) // an error ends the reading side too
+	return a
+}
+
+// prepare makes a request that is about to be sent.
+func (c *client) prepare(method string, params p) *answer {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.nextID++
 	id := strconv.Itoa(c.nextID)
 	raw, err := json.Marshal(params)
@@ -289,14 +297,11 @@ func (c *client) Go(method string, params p) *answer {
 	a.request.raw = fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"method":%q,"params":%s}`, id, method, raw)
 	_ = json.Unmarshal(raw, &a.request.header)
 	if c.answers == nil { // ended
-		c.mu.Unlock()
 		close(a.done)
 		return a
 	}
 	c.answers[id] = a
 	c.keep(a.request)
-	c.mu.Unlock()
-	_ = c.wire.Send(a.request.raw) // an error ends the reading side too
 	return a
 }
 
@@ -525,8 +530,8 @@ func (c *client) Close() {
 
 // Drop ends the connection as a crash of the client would: a reset, a killed bridge.
 func (c *client) Drop() {
-	c.ResumeReading()
 	_ = c.wire.Drop()
+	c.ResumeReading()
 	<-c.gone
 }
 

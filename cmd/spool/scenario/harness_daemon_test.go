@@ -153,6 +153,7 @@ func startDaemon(t testing.TB, opts ...option) *daemon {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "TMPDIR=" + filepath.Join(dir, "tmp"),
 		"XDG_RUNTIME_DIR=" + filepath.Join(dir, "run"), "XDG_CONFIG_HOME=" + filepath.Join(dir, "config"),
 		"XDG_DATA_HOME=" + filepath.Join(dir, "data"), "XDG_STATE_HOME=" + filepath.Join(dir, "state"),
+		"GORACE=atexit_sleep_ms=0", // else every end takes a second
 	}
 	t.Cleanup(d.tearDown)
 	t.Cleanup(d.verify) // runs first

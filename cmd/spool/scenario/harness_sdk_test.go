@@ -94,27 +94,27 @@ func (r *recorder) Sent(method string) []value {
 // AnswerTo returns the answer to a message that was sent, when it has come.
 func (r *recorder) AnswerTo(request value) (value, error) {
 	id := request.At("id").String()
-	return r.await(func() []value {
+	return r.await(0, func() []value {
 		return linesOf(r.in.Bytes(), func(v value) bool { return !v.Has("method") && v.At("id").String() == id })
 	})
 }
 
-// AwaitSent returns the first request or notification of a method that is sent.
-func (r *recorder) AwaitSent(method string) (value, error) {
-	return r.await(func() []value {
+// AwaitSent returns the request or notification of a method that is sent after n others.
+func (r *recorder) AwaitSent(method string, n int) (value, error) {
+	return r.await(n, func() []value {
 		return linesOf(r.out.Bytes(), func(v value) bool { return v.Str("method") == method })
 	})
 }
 
-func (r *recorder) await(look func() []value) (value, error) {
+func (r *recorder) await(n int, look func() []value) (value, error) {
 	ctx, cancel := withTimeout()
 	defer cancel()
 	for {
 		r.mu.Lock()
 		found, changed := look(), r.changed
 		r.mu.Unlock()
-		if len(found) > 0 {
-			return found[0], nil
+		if len(found) > n {
+			return found[n], nil
 		}
 		select {
 		case <-changed:

@@ -25,6 +25,7 @@ type stream struct {
 	blind  map[string]bool   // items whose text is not known
 	done   map[string]bool   // items that were completed
 	over   map[string]bool   // turns that were ended
+	live   map[string]bool   // turns that were not
 	gone   bool              // deleted
 }
 
@@ -89,7 +90,8 @@ func (s *streams) of(id string) *stream {
 
 // forget drops what the client holds, as a new snapshot or replay follows.
 func (st *stream) forget() {
-	st.text, st.blind, st.done, st.over = map[string]string{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	st.text, st.blind, st.done = map[string]string{}, map[string]bool{}, map[string]bool{}
+	st.over, st.live = map[string]bool{}, map[string]bool{}
 }
 
 // request notes a request that subscribes before it is answered.
@@ -217,14 +219,20 @@ func (s *streams) apply(st *stream, m *message) {
 			s.fail(m, "I4", "item/completed comes twice")
 		}
 		st.see(m.Body().At("item"))
+	case "turn/queued", "turn/started":
+		st.live[m.TurnID] = true
 	case "turn/completed", "turn/failed", "turn/cancelled":
 		st.over[m.TurnID] = true
+		delete(st.live, m.TurnID)
 	case "thread/reset":
 		st.forget()
 	case "thread/subscription/closed":
 		st.active = false
 	case "thread/deleted":
 		st.gone = true
+		for turn := range st.live {
+			s.fail(m, "I2", "the end of turn %s was never told", turn)
+		}
 	}
 }
 

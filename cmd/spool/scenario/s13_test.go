@@ -19,7 +19,7 @@ func interruptAtOnce(clients []*client, params p) map[string]int {
 }
 
 func TestS13_InterruptIsIdempotent(t *testing.T) {
-	d := startDaemon(t, config("[limits]\ninterrupt_grace = \"3s\""), leaves(1))
+	d := startDaemon(t, config("[limits]\ninterrupt_grace = \"3s\"\ndrain_timeout = \"100ms\""), leaves(1))
 	clients := []*client{d.Dial("unix"), d.Dial("ws"), d.Dial("stdio")}
 	c := clients[0]
 	thr := c.StartThread(nil)
