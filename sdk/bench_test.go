@@ -1,6 +1,8 @@
 package sdk
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -27,5 +29,22 @@ func BenchmarkDelta(b *testing.B) {
 			offset = 0
 			clear(s.merge)
 		}
+	}
+}
+
+// A whole run, over a pipe, with a daemon that keeps everything in memory.
+func BenchmarkRun(b *testing.B) {
+	d := newDaemon(b)
+	c := d.connect(Options{})
+	th := startThread(b, c)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := th.Run(b.Context(), Text("/say x"), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	c.Close()
+	if err := errors.Join(d.hub.Load().Close(context.Background()), d.manager.Shutdown(context.Background(), 0)); err != nil {
+		b.Error(err)
 	}
 }

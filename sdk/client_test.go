@@ -316,7 +316,7 @@ func TestRedial(t *testing.T) {
 		f.down.Store(true)
 		start := time.Now()
 		p.cut()
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		synctest.Wait()
 		if n := len(log); n < 7 || n > 20 {
 			t.Errorf("%d lines in the log after a minute without a daemon: %q", n, log)

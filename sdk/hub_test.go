@@ -314,7 +314,7 @@ func TestHubCancelS16(t *testing.T) {
 			if err := <-done; !errors.Is(err, context.Canceled) {
 				t.Errorf("the error is %v", err)
 			}
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			synctest.Wait()
 			r := read(t, th)
 			if r.Thread.Runtime.Busy || r.Thread.Runtime.QueueLength > 0 {
@@ -456,7 +456,7 @@ func TestHubSeamS18(t *testing.T) {
 						}
 						if ev.Type == EventAgentMessageDelta {
 							if buffer == 300 {
-								time.Sleep(3 * time.Millisecond)
+								<-time.After(3 * time.Millisecond)
 							}
 						}
 						if ev.Text != "" && !strings.HasPrefix(ev.Text, texts[ev.ItemID]) && ev.Type != EventItemCompleted {
@@ -687,6 +687,73 @@ func TestHubRunTwiceWithOneKey(t *testing.T) {
 			t.Errorf("with other params: %v", err)
 		}
 	})
+}
+
+// The same over the daemon's own listeners, which stop and come back.
+func TestHubListeners(t *testing.T) {
+	for _, kind := range []string{"websocket", "unix"} {
+		t.Run(kind, func(t *testing.T) {
+			d := newDaemon(t)
+			path := t.TempDir() + "/spool.sock"
+			open := func(addr string) server.Listener {
+				var l server.Listener
+				var err error
+				if kind == "unix" {
+					l, err = d.hub.Load().ListenUnix(path)
+				} else {
+					l, err = d.hub.Load().ListenWebSocket(addr, nil)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() { _ = l.Serve() }()
+				return l
+			}
+			l := open("127.0.0.1:0")
+			endpoint := strings.TrimSuffix(l.URL(), "/ws")
+			if kind == "unix" {
+				endpoint = "unix://" + path
+			}
+			lost := make(chan ConnectionChange, 10)
+			c, err := Connect(t.Context(), endpoint, &Options{OnConnection: func(ch ConnectionChange) { lost <- ch }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			th := startThread(t, c)
+			if res, err := th.Run(t.Context(), Text("/say one"), nil); err != nil || res.Text != "one" {
+				t.Error(res, err)
+			}
+			s := must(th.Listen(t.Context(), nil))
+			l.Close()
+			if err := d.hub.Load().Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if ch := <-lost; ch.Connected || ch.Err == nil {
+				t.Errorf("OnConnection was told %+v", ch)
+			}
+			d.hub.Store(server.New(server.Config{Manager: d.manager, Log: zerolog.Nop(), Version: "1"}))
+			l = open(strings.TrimPrefix(endpoint, "ws://"))
+			if res, err := th.Run(t.Context(), Text("/say two"), nil); err != nil || res.Text != "two" {
+				t.Error(res, err)
+			}
+			for ev, err := range s.Events(t.Context()) {
+				if err != nil {
+					t.Error(err)
+				}
+				if ev.Terminal() {
+					break
+				}
+			}
+			s.Close()
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			l.Close()
+			if err := errors.Join(d.hub.Load().Close(context.Background()), d.manager.Shutdown(context.Background(), 0)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // Every handle method is what the daemon takes.

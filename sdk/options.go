@@ -51,8 +51,8 @@ type Options struct {
 	// Stderr takes the standard error of a child process. Default: it is dropped.
 	Stderr io.Writer
 	// Logger is given lines for people: a lost connection, a message that makes no sense.
-	// It must return soon and may be called from several goroutines. Default: they are
-	// dropped.
+	// It must return soon, must not call the client, and may be called from several
+	// goroutines. Default: they are dropped.
 	Logger func(text string)
 
 	skipsSeq bool // OptOut names durable notifications, so seq has holes

@@ -78,6 +78,25 @@ func (b *Batch) checkIndexes() error {
 	return nil
 }
 
+// Follows reports whether the events go on where the journal ends, with head its last seq,
+// or bring one whose beginning was erased. It is for implementations of Store.
+func (b *Batch) Follows(head uint64) bool {
+	if len(b.Events) == 0 {
+		return true
+	}
+	first := b.Events[0].Seq
+	return first == head+1 || b.Create && first == b.EraseBefore
+}
+
+// End returns the last seq of the journal after the batch, where head was the last before
+// it. It is for implementations of Store.
+func (b *Batch) End(head uint64) uint64 {
+	if n := len(b.Events); n > 0 {
+		return b.Events[n-1].Seq
+	}
+	return head
+}
+
 // Size is about how many bytes the batch adds to a store.
 func (b *Batch) Size() int {
 	n := 256

@@ -127,7 +127,8 @@ type Batch struct {
 
 	// Events are appended to the journal, which begins with seq 1. The first must
 	// follow the journal's last, else the batch fails with ErrConflict: another owner
-	// wrote.
+	// wrote. With Create it may have any seq, if EraseBefore is that seq: so a journal
+	// whose beginning was erased is brought from elsewhere.
 	Events []Event
 
 	Row *Row // replaces the row, whose ID must be Thread; nil: unchanged

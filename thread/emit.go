@@ -153,13 +153,13 @@ func (r *run) tellDelta(n protocol.Notification[protocol.DeltaEvent], item strin
 	r.t.tell(effect{kind: tellDelta, method: n.Name, frame: frame, delta: d})
 }
 
-// Patch changes a state item.
+// Patch changes a state item, and no other.
 func (it *openItem) Patch(patch json.RawMessage) {
 	r := it.r
 	t := r.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.run != r || it.closed || !json.Valid(patch) {
+	if t.run != r || it.closed || it.item.Type != protocol.ItemState || !json.Valid(patch) {
 		return
 	}
 	state, err := protocol.MergePatch(it.item.State, patch)

@@ -222,6 +222,9 @@ func (j *journal) into(x *change) {
 	h := &t.st.Thread
 	h.Usage = j.usage
 	x.batch.Events = j.events
+	if first := j.events[0].Seq; first > 1 {
+		x.batch.EraseBefore = first // the journal begins with thread/reset
+	}
 	t.st.Base, t.st.Pending = j.base, j.pending
 	t.st.Turns = len(j.entries)
 	for _, ref := range j.pending {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -128,7 +129,7 @@ func (g *game) moved(ran string) {
 
 // someTurn draws a turn of any kind; kind is running, waiting, over or never.
 func (g *game) someTurn(rt *rapid.T) (id, kind string) {
-	g.live.apply(g.peer.take(rt))
+	g.catchUp()
 	kind = rapid.SampledFrom([]string{"running", "running", "waiting", "over", "never"}).Draw(rt, "turn")
 	var of []string
 	switch kind {
@@ -235,7 +236,7 @@ func (g *game) edited(what string, r protocol.QueueResult, err error, stale bool
 
 // waits draws a waiting turn.
 func (g *game) waits(rt *rapid.T) (string, int) {
-	g.live.apply(g.peer.take(rt))
+	g.catchUp()
 	if len(g.live.queue) == 0 {
 		rt.Skip("nothing waits")
 	}
@@ -379,7 +380,7 @@ func (g *game) newItem(rt *rapid.T) json.RawMessage {
 }
 
 func (g *game) playItemUpdate(rt *rapid.T) {
-	g.live.apply(g.peer.take(rt))
+	g.catchUp()
 	items := g.live.expectedItems()
 	if len(items) == 0 {
 		rt.Skip("there are no items")
@@ -401,7 +402,7 @@ func (g *game) playItemUpdate(rt *rapid.T) {
 }
 
 func (g *game) playReplace(rt *rapid.T) {
-	g.live.apply(g.peer.take(rt))
+	g.catchUp()
 	p := protocol.ThreadItemsReplaceParams{ThreadID: g.id, ExpectedSeq: g.live.seq}
 	for _, it := range g.live.expectedItems() {
 		if rapid.IntRange(0, 2).Draw(rt, "keep") > 0 {
@@ -441,7 +442,7 @@ func (g *game) playReset(rt *rapid.T) {
 }
 
 func (g *game) playRollback(rt *rapid.T) {
-	g.live.apply(g.peer.take(rt))
+	g.catchUp()
 	n := rapid.IntRange(1, 3).Draw(rt, "turns")
 	code := 0
 	switch {
@@ -456,7 +457,7 @@ func (g *game) playRollback(rt *rapid.T) {
 
 // hand returns the running turn.
 func (g *game) hand(rt *rapid.T) *held {
-	g.live.apply(g.peer.take(rt))
+	g.catchUp()
 	if g.live.running == "" {
 		rt.Skip("nothing runs")
 	}
@@ -477,7 +478,7 @@ func (g *game) playSpeak(rt *rapid.T) {
 		if len(g.open) == 0 {
 			rt.Skip("nothing is open")
 		}
-		it := rapid.SampledFrom(g.open).Draw(rt, "which")
+		it := g.open[rapid.IntRange(0, len(g.open)-1).Draw(rt, "which")]
 		h.step(func(turn.Emitter) {
 			if what == "complete" {
 				it.Complete(nil)
@@ -501,7 +502,7 @@ func (g *game) playSpeak(rt *rapid.T) {
 		if err != nil {
 			rt.Fatalf("history: %v", err)
 		}
-		g.live.apply(g.peer.take(rt))
+		g.catchUp()
 		same(rt, "history", g.live.expectedHistory(), items)
 	}
 	synctest.Wait()
@@ -548,7 +549,7 @@ func (g *game) playEnd(rt *rapid.T) {
 }
 
 func (g *game) playCrash(rt *rapid.T) {
-	g.live.apply(g.peer.take(rt))
+	g.catchUp()
 	g.reopen()
 	g.model.crash()
 	g.open = nil
@@ -559,7 +560,7 @@ func (g *game) playUnload(rt *rapid.T) {
 	if g.model.running != "" {
 		rt.Skip("a turn runs")
 	}
-	g.live.apply(g.peer.take(rt))
+	g.catchUp()
 	g.m.Detach(g.peer)
 	time.Sleep(5 * time.Second)
 	synctest.Wait()
@@ -579,22 +580,34 @@ func (g *game) playReplay(rt *rapid.T) {
 	sameBytes(rt, g.live, again)
 }
 
-// check looks whether everybody agrees.
-func (g *game) check(rt *rapid.T) {
-	synctest.Wait()
-	frames := g.peer.take(rt)
+// catchUp lets the client read, and counts the ends of turns.
+func (g *game) catchUp() {
+	frames := g.peer.take(g.rt)
+	seq := g.live.seq
 	for _, f := range frames {
 		if f.Method() == "" {
 			continue // a mark
 		}
-		switch method, e := parse(rt, f); method {
+		method, e := parse(g.rt, f)
+		switch method {
 		case protocol.EventTurnQueued.Name, protocol.EventTurnStarted.Name:
 			g.ends[e.TurnID] += 0
 		case protocol.EventTurnCompleted.Name, protocol.EventTurnFailed.Name, protocol.EventTurnCancelled.Name:
 			g.ends[e.TurnID]++
+		case protocol.EventThreadReset.Name:
+			if e.Seq > seq+1 { // what was erased while the client was away it never hears of
+				maps.DeleteFunc(g.ends, func(_ string, n int) bool { return n == 0 })
+			}
 		}
+		seq = max(seq, e.Seq)
 	}
 	g.live.apply(frames)
+}
+
+// check looks whether everybody agrees.
+func (g *game) check(rt *rapid.T) {
+	synctest.Wait()
+	g.catchUp()
 	g.live.agrees(g.world)
 	m := &g.model
 	q := g.queue(g.id)

@@ -107,8 +107,9 @@ func (x *change) loseTurn(ctx context.Context, tn protocol.Turn, entry storage.T
 	x.row = true
 	if len(t.st.Queue.Waiting) > 0 {
 		t.st.Queue.First = 0
-		t.st.Queue.Pause(protocol.PauseServerRestarted)
-		x.queueUpdated(nil)
+		if t.st.Queue.Pause(protocol.PauseServerRestarted) {
+			x.queueUpdated(nil)
+		}
 	}
 	x.afterTurn()
 	t.m.count("turns.lostInCrash")

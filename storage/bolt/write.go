@@ -97,9 +97,9 @@ func (t *tip) admit(b *storage.Batch) error {
 		return storage.ErrExists
 	case t.deleted:
 		return storage.ErrConflict
-	case len(b.Events) > 0 && b.Events[0].Seq != t.head+1:
+	case !b.Follows(t.head):
 		return storage.ErrConflict
-	case b.EraseBefore > t.head+uint64(len(b.Events)):
+	case b.EraseBefore > b.End(t.head):
 		return storage.ErrConflict
 	}
 	return nil

@@ -68,9 +68,9 @@ func (s *Store) admit(key id, t *thread, b *storage.Batch) error {
 		return storage.ErrExists
 	case deleted:
 		return storage.ErrConflict
-	case len(b.Events) > 0 && b.Events[0].Seq != head+1:
+	case !b.Follows(head):
 		return storage.ErrConflict
-	case b.EraseBefore > head+uint64(len(b.Events)):
+	case b.EraseBefore > b.End(head):
 		return storage.ErrConflict
 	}
 	return nil

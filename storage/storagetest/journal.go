@@ -18,6 +18,7 @@ var journalTests = []test{
 	{name: "EraseBefore forgets the past", run: eraseBefore},
 	{name: "EraseBefore goes before the rest of its batch", run: eraseAndPut},
 	{name: "EraseBefore cannot take the end", run: eraseEnd},
+	{name: "a journal may be brought without its beginning", run: bringJournal},
 	{name: "Delete leaves nothing but the id", run: deleteAll},
 }
 
@@ -187,4 +188,16 @@ func deleteAll(f *fixture) {
 	}
 	f.keep(&storage.Batch{Thread: b.Thread, Delete: true})
 	f.holds(other)
+}
+
+func bringJournal(f *fixture) {
+	id := newID("thr")
+	f.keep(&storage.Batch{Thread: id, Create: true, EraseBefore: 7, Events: events(id, 7, 9)})
+	got, err := f.s.Events(f.ctx, id, 0, 0, 1<<20)
+	f.ok(err)
+	f.same(got, events(id, 7, 9))
+	f.keep(&storage.Batch{Thread: id, Events: events(id, 10, 10)})
+	head, err := f.s.Head(f.ctx, id)
+	f.ok(err)
+	f.same(head, uint64(10))
 }

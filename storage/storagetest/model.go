@@ -59,7 +59,7 @@ func (m *model) commit(b *storage.Batch) error {
 		return storage.ErrExists
 	case m.deleted[b.Thread]:
 		return storage.ErrConflict
-	case len(b.Events) > 0 && b.Events[0].Seq != t.head()+1:
+	case len(b.Events) > 0 && b.Events[0].Seq != t.head()+1 && !(b.Create && b.Events[0].Seq == b.EraseBefore):
 		return storage.ErrConflict
 	case b.EraseBefore > 0 && (len(all) == 0 || b.EraseBefore > all[len(all)-1].Seq):
 		return storage.ErrConflict

@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -32,7 +33,8 @@ type client struct {
 	nextID  int
 	answers map[string]*answer
 	halt    chan struct{} // not nil: the reader waits for it
-	ended   error         // why the connection ended
+	dropped bool
+	ended   error // why the connection ended
 
 	gone chan struct{} // closed when nothing more will be read
 }
@@ -163,26 +165,34 @@ func (d *daemon) TryDial(transport string, opts ...dialOption) (*client, error) 
 func (c *client) read() {
 	defer close(c.gone)
 	for {
-		c.waitHalt()
 		raw, err := c.wire.Receive()
-		if err != nil {
-			c.end(err)
-			return
+		if err == nil && !c.waitHalt() {
+			err = errDropped
 		}
-		if err := c.received(raw); err != nil {
+		if err == nil {
+			err = c.received(raw)
+		}
+		if err != nil {
 			c.end(err)
 			return
 		}
 	}
 }
 
-func (c *client) waitHalt() {
+var errDropped = errors.New("dropped by the test")
+
+// waitHalt waits while reading is paused; false: the connection was dropped meanwhile, and
+// what was read last counts as lost.
+func (c *client) waitHalt() bool {
 	c.mu.Lock()
 	halt := c.halt
 	c.mu.Unlock()
 	if halt != nil {
 		<-halt
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.dropped
 }
 
 func (c *client) end(err error) {
@@ -502,7 +512,7 @@ func (c *client) End(thread, turn string) value {
 	return c.Call("turn/wait", p{"threadId": thread, "turnId": turn}).At("turn")
 }
 
-// PauseReading stops taking messages, after at most one more.
+// PauseReading stops taking messages: none that comes from now on is noticed.
 func (c *client) PauseReading() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -528,8 +538,12 @@ func (c *client) Close() {
 	<-c.gone
 }
 
-// Drop ends the connection as a crash of the client would: a reset, a killed bridge.
+// Drop ends the connection as a crash of the client would: a reset, a killed bridge. What
+// arrives behind PauseReading is lost.
 func (c *client) Drop() {
+	c.mu.Lock()
+	c.dropped = true
+	c.mu.Unlock()
 	_ = c.wire.Drop()
 	c.ResumeReading()
 	<-c.gone

@@ -22,7 +22,6 @@ func TestS09_RetryAfterALostResponse(t *testing.T) {
 
 			// The request is committed, and its response never read.
 			c.PauseReading()
-			c.Call("server/ping", nil) // the one message that is still taken
 			run := c.Go("turn/run", s09Deploy(thr))
 			turn := watcher.Await("turn/started", nil).TurnID
 			c.Drop()

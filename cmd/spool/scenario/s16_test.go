@@ -40,7 +40,7 @@ func TestS16_CancelRequest(t *testing.T) {
 			switch {
 			case refused:
 				we.Want(t, -32800, "RequestCancelled")
-				if now := c.Sync(thr); len(now.List("turns")) > 0 || now.Bool("thread.runtime.busy") || now.Int("thread.headSeq") != 1 {
+				if now := c.ReadAll(thr); len(now.List("turns")) > 0 || now.Bool("thread.runtime.busy") || now.Int("thread.headSeq") != 1 {
 					t.Fatalf("the request was cancelled, and the thread holds %s", now)
 				}
 				outcomes["cancelled"]++
@@ -313,7 +313,7 @@ func sentOnce(t *testing.T, r *recorder, method string) value {
 func nothingRuns(c *client, thr string) {
 	c.t.Helper()
 	poll(c, "the end of all turns", func() bool { return !c.Sync(thr).Bool("thread.runtime.busy") })
-	for _, tn := range c.Sync(thr).List("turns") {
+	for _, tn := range c.ReadAll(thr).List("turns") {
 		if s := tn.Str("status"); s != "cancelled" && s != "completed" {
 			c.t.Errorf("a turn is left: %s", tn)
 		}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
-	"github.com/spoolhq/spool/turn/agent/agenttest"
+	"github.com/spoolhq/spool/turn/agenttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
