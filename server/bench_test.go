@@ -98,22 +98,13 @@ func BenchmarkFanOut(b *testing.B) {
 			for range b.N/n + 1 {
 				for _, p := range peers {
 					for !p.Offer(benchFrame, thread.ClassStream, "") {
-						waitHalf(p.out)
+						waitHalfOf(p.out, p.out.limit)
 					}
 				}
 			}
 			readers.Wait()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "frames/s")
 		})
-	}
-}
-
-// waitHalf returns when half of an outbox is free.
-func waitHalf(o *outbox) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for o.bytes > o.limit/2 {
-		o.changed.Wait()
 	}
 }
 

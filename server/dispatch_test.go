@@ -282,6 +282,25 @@ func TestAnIDInUseIsRefused(t *testing.T) {
 	})
 }
 
+// TestOneAnswer: a second one, or one after a panic, is not sent.
+func TestOneAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHub(t)
+		h.methods["test/twice"] = on(protocol.Request[protocol.Empty, any]{Name: "test/twice", Order: protocol.OrderFree},
+			func(_ thread.Call, _ protocol.Empty, r thread.Reply[any]) {
+				r("one", nil)
+				r("two", nil)
+				panic("three")
+			})
+		c := dialLines(t, h)
+		c.open()
+		if got := one(t, c.ask(`{"id":1,"method":"test/twice"}`)); !strings.Contains(got, `"one"`) {
+			t.Errorf("got %s", got)
+		}
+		one(t, c.ask(`{"id":1,"method":"server/ping"}`))
+	})
+}
+
 func TestAPanicInAHandlerIsAnInternalError(t *testing.T) {
 	overAll(t, func(t *testing.T, dial func(testing.TB, *Hub) *client) {
 		h := newHub(t)

@@ -273,6 +273,48 @@ func TestOutboxStopsWhenWritingFails(t *testing.T) {
 	})
 }
 
+// TestOutboxKeepsItsOrderUnderABacklog: the queue is never empty, so it is moved to the
+// front of its memory now and then.
+func TestOutboxKeepsItsOrderUnderABacklog(t *testing.T) {
+	g := newGate()
+	o, _ := newTestOutbox(t, g, Limits{})
+	o.begin()
+	const n = 50000
+	for i := range n {
+		o.respond(sized(fmt.Sprint("m", i), 200))
+		if i%50 == 0 && o.queued() > 50000 {
+			waitHalfOf(o, 50000)
+		}
+	}
+	if c := capacity(o); c > 4096 {
+		t.Errorf("the queue has %d places for 250 messages", c)
+	}
+	o.flush(t.Context())
+	for i, m := range g.sent {
+		if !strings.HasPrefix(m, fmt.Sprint("m", i, ".")) {
+			t.Fatalf("message %d is %.10s", i, m)
+		}
+	}
+	if len(g.sent) != n || g.calls > n/5 {
+		t.Errorf("%d messages in %d writes", len(g.sent), g.calls)
+	}
+}
+
+func capacity(o *outbox) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return cap(o.queue)
+}
+
+// waitHalfOf returns when at most half of so many bytes wait.
+func waitHalfOf(o *outbox, bytes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.bytes > bytes/2 {
+		o.changed.Wait()
+	}
+}
+
 func TestOutboxQueueDoesNotGrowWithTheTrafficThroughIt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newGate()

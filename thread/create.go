@@ -107,7 +107,7 @@ func (m *Manager) newHeader(c Call, o protocol.ThreadOptions) (protocol.Thread, 
 	if err := checkTitle(o.Title); err != nil {
 		return none, err
 	}
-	if _, err := compileTools(o.Tools); err != nil {
+	if _, err := c.offers(o.Tools); err != nil {
 		return none, err
 	}
 	if id := o.Identity; id != nil {

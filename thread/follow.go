@@ -11,7 +11,7 @@ func (m *Manager) Resume(c Call, p protocol.ThreadResumeParams, r Reply[protocol
 		if s := t.st.Thread.Status; s == protocol.StatusArchived || s == protocol.StatusEnded {
 			return protocol.ThreadSnapshot{}, t.mustBeActive()
 		}
-		if _, err := compileTools(p.Tools); err != nil {
+		if _, err := c.offers(p.Tools); err != nil {
 			return protocol.ThreadSnapshot{}, err
 		}
 		if err := t.checkAfter(p.AfterSeq); err != nil {

@@ -99,6 +99,16 @@ func compileTools(tools []protocol.Tool) ([]*boundTool, error) {
 	return bound, nil
 }
 
+// offers checks the tools that a request offers: its connection must be one that carries
+// tools out.
+func (c Call) offers(tools []protocol.Tool) ([]*boundTool, error) {
+	bound, err := compileTools(tools)
+	if err == nil && len(bound) > 0 && c.Peer != nil && !c.Peer.Can(protocol.MethodToolCall.Name) {
+		err = protocol.Errorf(protocol.CodeForbidden, "this connection did not declare the capability tools in initialize")
+	}
+	return bound, err
+}
+
 // bind makes the tools of a connection those of the thread that it offers, in place of the
 // ones it offered before; names that another client offered are taken over. t.mu is held.
 func (x *change) bind(p Peer, tools []*boundTool) {
@@ -163,13 +173,11 @@ func (x *change) resend(p Peer) []string {
 // ToolRegister offers tools that the calling client carries out: to one thread or, without
 // threadId, to all that belong to its connection, now and later.
 func (m *Manager) ToolRegister(c Call, p protocol.ToolRegisterParams, r Reply[protocol.ToolRegisterResult]) {
-	tools, err := compileTools(p.Tools)
-	if err == nil && c.Peer == nil {
-		err = protocol.InvalidParams("tools", "need a connection that carries them out")
+	if c.Peer == nil {
+		r(protocol.ToolRegisterResult{}, protocol.InvalidParams("tools", "need a connection that carries them out"))
+		return
 	}
-	if err == nil && !c.Peer.Can(protocol.MethodToolCall.Name) && len(tools) > 0 {
-		err = protocol.Errorf(protocol.CodeForbidden, "this connection did not declare the capability tools in initialize")
-	}
+	tools, err := c.offers(p.Tools)
 	if err != nil {
 		r(protocol.ToolRegisterResult{}, err)
 		return

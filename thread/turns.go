@@ -179,7 +179,8 @@ func (x *change) join(c Call) {
 	}
 	s, snapshots := t.newSub(c.Peer, "", nil), t.snapshots()
 	x.out = append([]effect{{kind: call, fn: func(err error) {
-		if err == nil {
+		// An older request of the caller may have subscribed it meanwhile.
+		if err == nil && t.subOf(c.Peer) == nil {
 			s.activate(nil, snapshots)
 		}
 	}}}, x.out...)

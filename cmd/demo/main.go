@@ -10,6 +10,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -52,13 +53,11 @@ func run(ctx context.Context, spool string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(home)) }()
 	d := newDemo(ctx, spool, home)
-	defer func() { err = errors.Join(err, d.cleanUp()) }()
+	defer d.cleanUp()
 	for _, step := range d.steps() {
 		if err := step(); err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause
-			}
-			return errors.Join(err, d.logTail(err))
+			d.printLog()
+			return cmp.Or(context.Cause(ctx), err)
 		}
 	}
 	fmt.Printf("\nAll of it was as it should be (%s).\n", time.Since(d.began).Round(100*time.Millisecond))

@@ -85,7 +85,8 @@ func (w *indent) Write(p []byte) (int, error) {
 // daemon is a "spool serve" that the demo started.
 type daemon struct {
 	cmd  *exec.Cmd
-	done chan error
+	done chan struct{} // closed when it has ended
+	err  error         // how it ended
 }
 
 // startDaemon starts a daemon and waits until it says that it is ready.
@@ -95,39 +96,32 @@ func (d *demo) startDaemon() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
 	cmd := d.command("serve", "--log-format", "json")
 	pipe, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
 	if err != nil {
-		return err
+		return errors.Join(err, log.Close())
 	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
+	p := &daemon{cmd: cmd, done: make(chan struct{})}
 	ready := make(chan struct{})
-	p := &daemon{cmd: cmd, done: make(chan error, 1)}
 	go func() {
-		readLog(pipe, d.logFile, ready)
-		p.done <- cmd.Wait()
+		defer close(p.done)
+		p.err = errors.Join(copyLog(pipe, log, ready), cmd.Wait())
 	}()
 	select {
 	case <-ready:
 		d.daemon = p
 		fmt.Printf("    ready, process %d\n", cmd.Process.Pid)
 		return nil
-	case err := <-p.done:
-		return fmt.Errorf("the daemon ended before it was ready: %w", err)
+	case <-p.done:
+		return fmt.Errorf("the daemon ended before it was ready: %w", p.err)
 	}
 }
 
-// readLog keeps the log of a daemon and notes when it is ready.
-func readLog(pipe io.Reader, path string, ready chan<- struct{}) {
-	log, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		log = os.Stderr
-	} else {
-		defer log.Close()
-	}
+// copyLog keeps the log of a daemon and notes when it is ready.
+func copyLog(pipe io.Reader, log *os.File, ready chan<- struct{}) error {
 	in := bufio.NewScanner(pipe)
 	for in.Scan() {
 		fmt.Fprintln(log, in.Text())
@@ -136,6 +130,7 @@ func readLog(pipe io.Reader, path string, ready chan<- struct{}) {
 			ready = nil
 		}
 	}
+	return errors.Join(in.Err(), log.Close())
 }
 
 // kill ends the daemon as a power failure would.
@@ -152,10 +147,11 @@ func (d *demo) kill() error {
 
 // ended waits until the daemon has ended by itself.
 func (d *demo) ended() error {
+	p := d.daemon
 	select {
-	case err := <-d.daemon.done:
+	case <-p.done:
 		d.daemon = nil
-		return err
+		return p.err
 	case <-d.ctx.Done():
 		return d.ctx.Err()
 	}
@@ -237,26 +233,22 @@ func (d *demo) await(what string, fits func(event) bool) (event, error) {
 }
 
 // cleanUp ends what the demo started and what still runs.
-func (d *demo) cleanUp() error {
+func (d *demo) cleanUp() {
 	if w := d.watcher; w != nil {
 		_ = w.cmd.Process.Kill()
-		for range w.events { // until its output ends
+		for range w.events { //nolint:revive // until its output ends
 		}
 	}
-	if d.daemon != nil {
-		_ = d.daemon.cmd.Process.Kill()
-		<-d.daemon.done
+	if p := d.daemon; p != nil {
+		_ = p.cmd.Process.Kill()
+		<-p.done
 	}
-	return nil
 }
 
-// logTail prints the end of the daemon's log, for an error.
-func (d *demo) logTail(error) error {
-	text, err := os.ReadFile(d.logFile)
-	if err != nil {
-		return nil //nolint:nilerr // there is no log yet
-	}
+// printLog prints the end of the daemon's log, where something went wrong.
+func (d *demo) printLog() {
 	const most = 4000
-	fmt.Fprintf(os.Stderr, "\nThe log of the daemon ends with:\n%s\n", text[max(0, len(text)-most):])
-	return nil
+	if text, err := os.ReadFile(d.logFile); err == nil {
+		fmt.Fprintf(os.Stderr, "\nThe log of the daemon ends with:\n%s\n", text[max(0, len(text)-most):])
+	}
 }

@@ -98,7 +98,7 @@ func (l launcher) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot start the daemon without a log: %w", err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	args := []string{"serve", "--ready-fd", "3", "--data", l.config.Data, "--socket", l.config.Socket}
 	if l.config.File != "" {
 		args = append(args, "--config", l.config.File)
@@ -107,9 +107,9 @@ func (l launcher) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot start the daemon: %w", err)
 	}
-	defer ready.Close()
+	defer func() { _ = ready.Close() }()
 	err = startDetached(exe, args, l.env, log, told)
-	told.Close() // the daemon has its own
+	_ = told.Close() // the daemon has its own
 	if err != nil {
 		return fmt.Errorf("cannot start the daemon: %w", err)
 	}

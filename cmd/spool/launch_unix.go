@@ -38,7 +38,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
 		f, err := tryLock(path)
 		if err == nil {
-			return func() { f.Close() }, nil
+			return func() { _ = f.Close() }, nil
 		}
 		if !errors.Is(err, errLocked) {
 			return nil, err
@@ -63,7 +63,7 @@ func tryLock(path string) (*os.File, error) {
 	if err == nil {
 		return f, nil
 	}
-	f.Close()
+	_ = f.Close()
 	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
 		return nil, errLocked
 	}

@@ -64,7 +64,7 @@ func inUse(data, owner string) error {
 func markOwner(f *os.File, socket string) (release func(), err error) {
 	text := fmt.Sprintf("process %d, socket %s\n", os.Getpid(), socket)
 	if err := errors.Join(f.Truncate(0), writeAt(f, text)); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("cannot write %s: %w", f.Name(), err)
 	}
 	return func() { _ = errors.Join(f.Truncate(0), f.Close()) }, nil
@@ -81,7 +81,7 @@ func readOwner(data string) string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, 4096))
 	if text = bytes.TrimSpace(text); err != nil || len(text) == 0 {
 		return ""

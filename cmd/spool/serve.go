@@ -95,14 +95,13 @@ func newReport(fd int) *report {
 	if fd < 3 {
 		return &report{}
 	}
-	syscall.CloseOnExec(fd)
 	return &report{os.NewFile(uintptr(fd), "ready")}
 }
 
 func (r *report) say(text string) {
 	if r.file != nil {
 		_, _ = io.WriteString(r.file, text) // whoever asked may be gone
-		r.file.Close()
+		_ = r.file.Close()
 		r.file = nil
 	}
 }

@@ -104,7 +104,7 @@ func (a *app) stopDaemon(ctx context.Context, drain bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	info, err := c.Server().Info(ctx)
 	if err != nil {
 		return false, err

@@ -59,8 +59,7 @@ func (t *transcript) event(ev sdk.Event) {
 		if p, err := sdk.Payload(ev, protocol.EventQueueUpdated); err == nil && p.Paused {
 			t.note(fmt.Sprintf("the queue is paused (%s), %d waiting", p.PauseReason, len(p.TurnIDs)))
 		}
-	case sdk.EventTurnQueued, sdk.EventTurnStarted:
-		t.spin.resume()
+	default: // nothing of it is shown
 	}
 	if t.item == "" && !ev.Terminal() {
 		t.spin.resume()

@@ -134,7 +134,7 @@ func (a *app) readEvents(path string, limit int64) ([]json.RawMessage, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		in = f
 	} else {
 		path = "standard input"

@@ -93,7 +93,7 @@ func TestRefused(t *testing.T) {
 		{"items and messages", "[limits]\nmax_item_bytes = '32MiB'", `limits.max_item_bytes: must be less than limits.max_message_bytes`},
 		{"kind", "[agents.a]\nkind = 'skript'", `:1: agents.a has the kind "skript", which this version does not know; it knows script, openai; did you mean "script"?`},
 		{"no kind", "[agents.a]\ndescription = 'x'", `agents.a has no kind; set it to one of script, openai`},
-		{"agent key", "[agents.a]\nkind = 'script'\ndescripton = 'x'", `:3: there is no setting "agents.a.descripton"; did you mean "description"?`},
+		{"agent key", "[agents.a]\nkind = 'script'\ndescriptiom = 'x'", `:3: there is no setting "agents.a.descriptiom"; did you mean "description"?`},
 		{"config key", "[agents.a]\nkind = 'script'\ntemperature = 1", `did you mean "agents.a.config.temperature"?`},
 		{"key of another kind", "[agents.a]\nkind = 'script'\nbase_url = 'x'", `agents.a.base_url is for agents of kind openai; this one is of kind script`},
 		{"config value", "[agents.a]\nkind = 'script'\n[agents.a.config]\ntemperature = 9", `agents.a.config.temperature must be between 0 and 2`},
@@ -205,7 +205,7 @@ func TestAgentFromTheEnvironment(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	c := load(t, home(t, "SPOOL_LOG_LEVLE=debug", "SPOOL_OTHER_PEOPLES_THINGS=1"), nil)
+	c := load(t, home(t, "SPOOL_LOG_LEVELS=debug", "SPOOL_OTHER_PEOPLES_THINGS=1"), nil)
 	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], `did you mean "SPOOL_LOG_LEVEL"?`) {
 		t.Errorf("%q", c.Warnings)
 	}

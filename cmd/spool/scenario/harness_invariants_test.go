@@ -248,7 +248,7 @@ func (d *daemon) checkLeaks() {
 func (d *daemon) left(now value) string {
 	var left []string
 	for name, allowed := range map[string]int{
-		"connections": 1, "subscriptions": 1, "runningTurns": 0,
+		"connections": 1, "subscriptions": 0, "runningTurns": 0,
 		"goroutines": d.first.Int("goroutines") + d.leaves, "openFiles": d.first.Int("openFiles"),
 	} {
 		if n := now.Int(name); n > allowed {

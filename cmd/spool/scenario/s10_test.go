@@ -33,6 +33,8 @@ func TestS10_SteeringARunningTurn(t *testing.T) {
 			t.Error("the message comes before the answer")
 		}
 	}
+	d.Check() // in the middle of the turn
+
 	// turn/run with ifBusy steer does the same.
 	if r := c2.Call("turn/run", p{"threadId": thr, "input": "release", "ifBusy": "steer"}); !r.fits(p{"disposition": "steered", "turn.id": turn}) {
 		t.Errorf("turn/run answers %s", r)
