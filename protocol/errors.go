@@ -11,7 +11,7 @@ import (
 const (
 	CodeParseError     = -32700 // the message is not valid JSON
 	CodeInvalidRequest = -32600 // the message is no JSON-RPC request, a batch, or longer than data.limit
-	CodeMethodNotFound = -32601 // there is no such method, or this version does not offer it
+	CodeMethodNotFound = -32601 // there is no such method
 	CodeInvalidParams  = -32602 // data.field is unknown, missing or has a wrong value
 	CodeInternalError  = -32603 // a fault of the daemon; its log says more
 

@@ -48,6 +48,7 @@ func rawSocket(b *testing.B, addr net.Addr) net.Conn {
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 		b.Fatal(res, err)
 	}
+	res.Body.Close()
 	return c
 }
 
@@ -159,16 +160,16 @@ func (r *repeat) Read(p []byte) (int, error) {
 // socket in the same process included.
 func BenchmarkIdleConnection(b *testing.B) {
 	const n = 500
-	for b.Loop() {
-		h := newHub(b)
-		addr := benchServer(b, h)
-		before, goroutines := memory(), runtime.NumGoroutine()
-		for range n {
-			openRaw(b, h, addr)
-		}
-		b.ReportMetric(float64(memory()-before)/n/1024, "KiB/conn")
-		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/n, "goroutines/conn")
+	h := newHub(b)
+	addr := benchServer(b, h)
+	before, goroutines := memory(), runtime.NumGoroutine()
+	for range n {
+		openRaw(b, h, addr)
 	}
+	for b.Loop() { // it is not the time that counts
+	}
+	b.ReportMetric(float64(memory()-before)/n/1024, "KiB/conn")
+	b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/n, "goroutines/conn")
 }
 
 // memory is what objects and stacks take now.

@@ -236,7 +236,7 @@ func (d *demo) await(what string, fits func(event) bool) (event, error) {
 func (d *demo) cleanUp() {
 	if w := d.watcher; w != nil {
 		_ = w.cmd.Process.Kill()
-		for range w.events { //nolint:revive // until its output ends
+		for range w.events { // until its output ends
 		}
 	}
 	if p := d.daemon; p != nil {

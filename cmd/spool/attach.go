@@ -99,7 +99,12 @@ func (a *app) attach(ctx context.Context, t *sdk.Thread, opts *sdk.SubscribeOpti
 	ctrlC := make(chan os.Signal, 2)
 	signal.Notify(ctrlC, os.Interrupt)
 	defer signal.Stop(ctrlC)
-	return errors.Join(s.loop(ctx, follow(ctx, sub), lines, ctrlC), end())
+	events := follow(ctx, sub)
+	err = s.loop(ctx, events, lines, ctrlC)
+	cancel()
+	for range events { // until its goroutine has ended
+	}
+	return errors.Join(err, end())
 }
 
 // printer sets how events are shown.

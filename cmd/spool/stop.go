@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -37,15 +38,17 @@ func (d *daemon) stopTurns(drain time.Duration, hurry <-chan struct{}) error {
 	grace := d.config.Limits.InterruptGrace + agentMargin
 	ctx, cancel := context.WithTimeout(context.Background(), drain+grace)
 	defer cancel()
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	done := make(chan struct{})
 	defer close(done)
-	go func() {
+	watch.Go(func() {
 		select {
 		case <-hurry:
 			cancel()
 		case <-done:
 		}
-	}()
+	})
 	err := d.manager.Shutdown(ctx, drain)
 	if err == nil || !errors.Is(err, context.Canceled) {
 		return err

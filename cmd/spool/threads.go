@@ -148,10 +148,15 @@ func (a *app) showThread(r *protocol.ThreadReadResult) error {
 	t, p := r.Thread, a.paintOut()
 	lastEvent := fmt.Sprintf("%s, seq %d", t.UpdatedAt.Time().Local().Format(time.DateTime), t.HeadSeq)
 	pairs := [][2]string{
-		{"thread", t.ID}, {"title", oneLine(t.Title, 120)}, {"agent", t.Agent},
+		{"thread", t.ID},
+		{"title", oneLine(t.Title, 120)},
+		{"agent", t.Agent},
 		{"status", p.status(string(t.Status)) + inBrackets(oneLine(t.EndReason, 80))},
-		{"owner", t.Owner}, {"mode", t.Mode}, {"does", describeRuntime(t.Runtime)},
-		{"created", t.CreatedAt.Time().Local().Format(time.DateTime)}, {"updated", lastEvent},
+		{"owner", t.Owner},
+		{"mode", t.Mode},
+		{"does", describeRuntime(t.Runtime)},
+		{"created", t.CreatedAt.Time().Local().Format(time.DateTime)},
+		{"updated", lastEvent},
 	}
 	if f := t.ForkedFrom; f != nil {
 		pairs = append(pairs, [2]string{"forked from", strings.TrimSpace(f.ThreadID + " " + f.TurnID)})

@@ -250,6 +250,24 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
+// TestDocumentedExample reads the example of the documentation.
+func TestDocumentedExample(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(text), "```toml\n")
+	example, _, ok := strings.Cut(example, "```")
+	if !ok {
+		t.Fatal("there is no example")
+	}
+	env := home(t, "WRITER_KEY=sk-x")
+	write(t, env, 0o644, example)
+	if c := load(t, env, nil); c.Default != "writer" || c.Agents[2].Modes[0].ID != "review" || len(c.Warnings) > 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestDistance(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string

@@ -8,7 +8,7 @@ import (
 
 // otherVariables are those that begin with SPOOL_ and are no setting: they mean something
 // to other parts of the program or to its tests.
-var otherVariables = []string{"SPOOL_CONFIG", "SPOOL_FAULT", "SPOOL_THREAD"}
+var otherVariables = []string{"SPOOL_CONFIG", "SPOOL_FAULT"}
 
 // readEnv takes settings from variables. An empty variable counts as not set. A variable
 // that is nearly one of ours is a warning, not an error: the environment belongs to others

@@ -23,7 +23,7 @@ type model struct {
 	queue    []string
 	revision int
 	length   int // what the event with this revision said; -1: nothing
-	loose    bool
+	retold   int // turns that a reset kept and that are told again
 	paused   bool
 	reason   string
 	header   value
@@ -61,11 +61,18 @@ func (m *model) apply(e *message) {
 	if e.TurnID != "" && slices.Contains(m.ended, e.TurnID) && e.method != "thread/items/changed" {
 		m.fail("I2", "turn %s has an event behind its end", e.TurnID)
 	}
-	if body.Has("queue") {
+	switch {
+	case m.retold > 0 && (e.method != "turn/queued" || body.Int("queue.revision") != m.revision || body.Int("queue.length") != m.length):
+		m.fail("I6", "behind a reset that keeps %d turns of revision %d comes this, with %d of them still to come", m.length, m.revision, m.retold)
+		m.retold = 0
+	case m.retold > 0:
+		m.retold--
+	case body.Has("queue"):
 		m.revised(body.Int("queue.revision"), e.method == "turn/cancelled")
-		if m.length = body.Int("queue.length"); m.paused != body.Bool("queue.paused") {
-			m.fail("I6", "paused is %v, and the event says %v", m.paused, !m.paused)
-		}
+		m.length = body.Int("queue.length")
+	}
+	if body.Has("queue") && m.paused != body.Bool("queue.paused") {
+		m.fail("I6", "paused is %v, and the event says %v", m.paused, !m.paused)
 	}
 	switch e.method {
 	case "turn/queued":
@@ -85,9 +92,7 @@ func (m *model) apply(e *message) {
 	case "thread/rolledBack":
 		m.rolledBack(body.Strs("removedTurnIds"))
 	case "thread/reset":
-		m.clear()
-		m.loose = true
-		m.header = body.At("thread")
+		m.reset(body.At("thread"))
 	case "thread/started", "thread/updated", "thread/statusChanged", "thread/ended":
 		m.header = body.At("thread")
 	default:
@@ -99,14 +104,22 @@ func (m *model) apply(e *message) {
 func (m *model) revised(revision int, shared bool) {
 	m.t.Helper()
 	switch {
-	case revision == m.revision && (shared || m.loose):
+	case revision == m.revision && shared:
 		return
-	case revision != m.revision+1 && !m.loose:
+	case revision != m.revision+1:
 		m.fail("I6", "the revision of the queue is %d behind %d", revision, m.revision)
 	}
 	m.settled()
-	m.loose = false
 	m.revision = revision
+}
+
+// reset drops everything but the queue, whose turns are told again.
+func (m *model) reset(header value) {
+	m.clear()
+	r := header.At("runtime")
+	m.header, m.revision, m.paused, m.reason = header, r.Int("queueRevision"), r.Bool("queuePaused"), r.Str("pauseReason")
+	m.length = r.Int("queueLength")
+	m.retold = m.length
 }
 
 // settled compares the length of the queue with what was last said of it.

@@ -153,3 +153,19 @@ func TestS06_RunWhileParked(t *testing.T) {
 	c.Call("turn/queue/resume", p{"threadId": thr})
 	c.End(thr, r.Str("turn.id"))
 }
+
+// A run that waits is cleared in the moment in which it is accepted: it hears of that, too.
+func TestS06_ClearedAtOnce(t *testing.T) {
+	d := startDaemon(t, fault("delay:turn/queued:20ms"))
+	c := d.Dial("unix")
+	thr := c.StartThread(nil)
+	held := c.Hold(thr, "/say A")
+	for revision := 1; revision <= 40; revision += 2 {
+		run := c.Go("turn/run", p{"threadId": thr, "input": "one", "ifBusy": "enqueue", "wait": true})
+		cleared := c.Go("turn/queue/clear", p{"threadId": thr, "expectedRevision": revision})
+		cleared.Result()
+		run.Refused().Want(t, -31114, "QueueCleared")
+	}
+	c.Release(thr, held)
+	c.End(thr, held)
+}

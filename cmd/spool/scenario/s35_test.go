@@ -405,7 +405,7 @@ func TestS35_OutputFromBeforeIsDropped(t *testing.T) {
 
 	// At every moment of a turn that streams.
 	for i := range max(10, *repeats/10) {
-		turn := c.Run(thr, "/deltas 100000 10")
+		turn := c.Run(thr, "/deltas 100000 10 200us")
 		if i%2 == 0 {
 			clients[1].Await("item/agentMessage/delta", p{"turnId": turn})
 		}

@@ -42,9 +42,6 @@ func requestTable(list []protocol.RequestInfo, client bool) []string {
 	lines := []string{"| method | params → result | what it does |", "|---|---|---|"}
 	for _, r := range list {
 		name := "`" + r.Name + "`"
-		if !offered(r.Name) {
-			name += " †"
-		}
 		doc := r.Doc
 		if client {
 			doc += " *" + scopeName(r.Scope) + "*"

@@ -71,9 +71,6 @@ func errorsOf(r protocol.RequestInfo) []int {
 	if r.Mutating {
 		codes = append(codes, protocol.CodeIdempotencyMismatch, protocol.CodeStorageUnavailable)
 	}
-	if !offered(r.Name) {
-		codes = append(codes, protocol.CodeMethodNotFound)
-	}
 	slices.Sort(codes)
 	slices.Reverse(codes)
 	return slices.Compact(codes)

@@ -48,7 +48,6 @@ type (
 		Order          string          `json:"x-order"`
 		Scope          string          `json:"x-scope"`
 		Mutating       bool            `json:"x-mutating"`
-		Offered        bool            `json:"x-offered"`
 	}
 	rpcTag struct {
 		Name string `json:"name"`
@@ -64,7 +63,6 @@ type (
 		Summary string             `json:"summary"`
 		Params  *jsonschema.Schema `json:"params"`
 		Result  *jsonschema.Schema `json:"result"`
-		Offered bool               `json:"x-offered"`
 	}
 	rpcNotification struct {
 		Name    string             `json:"name"`
@@ -110,7 +108,7 @@ func (ts *types) openRPC() ([]byte, error) {
 		doc.Methods = append(doc.Methods, ts.rpcMethod(r))
 	}
 	for _, r := range protocol.ServerRequests() {
-		doc.ServerRequests = append(doc.ServerRequests, rpcCall{r.Name, r.Doc, ts.typeRef(r.Params, false), ts.typeRef(r.Result, true), offered(r.Name)})
+		doc.ServerRequests = append(doc.ServerRequests, rpcCall{r.Name, r.Doc, ts.typeRef(r.Params, false), ts.typeRef(r.Result, true)})
 	}
 	out, err := indent(doc)
 	return bytes.ReplaceAll(out, []byte(`"`+defsPrefix), []byte(`"#/components/schemas/`)), err
@@ -120,7 +118,7 @@ func (ts *types) rpcMethod(r protocol.RequestInfo) rpcMethod {
 	noun, _, _ := strings.Cut(r.Name, "/")
 	m := rpcMethod{
 		Name: r.Name, Summary: r.Doc, Tags: []rpcTag{{noun}}, ParamStructure: "by-name",
-		Params: []rpcDescriptor{}, Order: orderName(r.Order), Scope: scopeName(r.Scope), Mutating: r.Mutating, Offered: offered(r.Name),
+		Params: []rpcDescriptor{}, Order: orderName(r.Order), Scope: scopeName(r.Scope), Mutating: r.Mutating,
 		Result: rpcDescriptor{Name: r.Result.Name(), Schema: ts.typeRef(r.Result, false)},
 	}
 	def := ts.defs[r.Params.Name()]
@@ -148,13 +146,6 @@ func orderName(o protocol.Order) string {
 }
 
 func scopeName(s protocol.Scope) string { return cmp.Or(string(s), "none") }
-
-// later lists the parts of the contract that version 0.1 of the daemon does not offer.
-var later = []string{"tool/", "approval/", "question/", "item/tool/call", "item/approval/request", "item/question/request"}
-
-func offered(method string) bool {
-	return !slices.ContainsFunc(later, func(prefix string) bool { return strings.HasPrefix(method, prefix) })
-}
 
 // memberNames returns the names of the members of a params type.
 func memberNames(t reflect.Type) map[string]bool {
