@@ -29,12 +29,21 @@ func (w *waiter) answer(tn protocol.Turn, err error) {
 func (t *Thread) resolve(tn protocol.Turn, err error) {
 	waiting := t.waiters[tn.ID]
 	delete(t.waiters, tn.ID)
-	if err == nil && tn.CancelReason == protocol.CancelQueueCleared {
-		err = protocol.Errorf(protocol.CodeQueueCleared, "turn %s was cleared from the queue before it started", tn.ID)
+	if err == nil {
+		err = queueCleared(tn)
 	}
 	for _, w := range waiting {
 		w.answer(tn, err)
 	}
+}
+
+// queueCleared is what those hear who wait for a turn that was cleared from the queue; nil
+// for any other.
+func queueCleared(tn protocol.Turn) error {
+	if tn.CancelReason != protocol.CancelQueueCleared {
+		return nil
+	}
+	return protocol.Errorf(protocol.CodeQueueCleared, "turn %s was cleared from the queue before it started", tn.ID)
 }
 
 // TurnWait answers when a turn is over, at once if it is, or after the time-out with the
@@ -51,6 +60,9 @@ func (m *Manager) TurnWait(c Call, p protocol.TurnWaitParams, r Reply[protocol.T
 func (m *Manager) awaitRun(c Call, res protocol.TurnRunResult, r Reply[protocol.TurnRunResult]) {
 	m.await(c, res.Turn.ThreadID, res.Turn.ID, 0, nil, func(w protocol.TurnWaitResult, err error) {
 		res.Turn = w.Turn
+		if err == nil { // it may have been cleared before the wait began
+			err = queueCleared(w.Turn)
+		}
 		r(res, err)
 	})
 }

@@ -52,6 +52,7 @@ func (a *app) connect(ctx context.Context) (*session, context.Context, error) {
 				s.gone.Stop()
 			} else {
 				s.gone.Reset(reconnectPatience)
+				a.warn("the connection to the daemon is lost; waiting for it to come back")
 			}
 		},
 	}
@@ -65,6 +66,13 @@ func (a *app) connect(ctx context.Context) (*session, context.Context, error) {
 		return nil, nil, err
 	}
 	return s, ctx, nil
+}
+
+// warn tells people something, on standard error. Programs see it in what happens.
+func (a *app) warn(text string) {
+	if !a.json {
+		fmt.Fprintf(a.err, "spool: %s\n", text)
+	}
 }
 
 // close ends the session.

@@ -148,21 +148,28 @@ func (d *daemon) listen() error {
 	if err != nil {
 		return err
 	}
-	d.serve(unix)
+	d.open(unix)
 	for _, addr := range d.config.Listen {
 		web, err := d.hub.ListenWebSocket(addr, d.config.Origins)
 		if err != nil {
 			return err
 		}
-		d.serve(web)
+		d.open(web)
+	}
+	for _, l := range d.listeners {
+		d.serve(l)
 	}
 	return nil
 }
 
-// serve takes connections of a listener on a goroutine of its own.
-func (d *daemon) serve(l server.Listener) {
+// open notes a listener. None serves before all are open: info reads the list.
+func (d *daemon) open(l server.Listener) {
 	d.listeners = append(d.listeners, l)
 	d.undo = append(d.undo, func() error { return d.closeListener(l) })
+}
+
+// serve takes connections of a listener on a goroutine of its own.
+func (d *daemon) serve(l server.Listener) {
 	d.accepting.Go(func() {
 		if err := l.Serve(); err != nil {
 			d.broken <- fmt.Errorf("%s takes no more connections: %w", l.URL(), err)

@@ -27,7 +27,6 @@ type model struct {
 	paused   bool
 	reason   string
 	header   value
-	preview  bool
 }
 
 func newModel(t testing.TB, id string) *model {

@@ -101,6 +101,7 @@ func dialWebSocket(ctx context.Context, url string, header http.Header) (wire, e
 			return conn, err
 		},
 	}}
+	//nolint:bodyclose // Dial closes it
 	conn, resp, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client, HTTPHeader: header})
 	if err != nil {
 		if resp != nil {

@@ -96,7 +96,11 @@ func s02Random(t *testing.T) {
 		if kind == "cancelled" {
 			runner.Go("turn/interrupt", p{"threadId": thr, "turnId": id})
 		}
-		r := c.Call("turn/enqueue", p{"threadId": thr, "input": "next"})
+		method, params := "turn/enqueue", p{"threadId": thr, "input": "next"}
+		if random.IntN(2) == 0 {
+			method, params["ifBusy"] = "turn/run", "enqueue"
+		}
+		r := c.Call(method, params)
 		next, how := r.Str("turn.id"), r.Str("disposition")
 		seen[kind+" "+how]++
 		if end := runner.End(thr, id); end.Str("status") != kind {

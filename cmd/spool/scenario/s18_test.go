@@ -43,7 +43,7 @@ func TestS18_ReconnectAndCatchUp(t *testing.T) {
 			seen := uint64(c1.Sync(thr).Int("thread.headSeq"))
 			c1.Drop()
 			c2.End(thr, c2.Run(thr, "/say three\n/think hard\n/custom form {\"a\":1}"))
-			streaming := c2.Run(thr, "/deltas 3000 8 1ms")
+			streaming := c2.Run(thr, "/deltas 1500 8 1ms")
 			item := c2.awaitText(streaming, 800)
 
 			c1 = d.Dial(transport, named("c1 again"))
@@ -135,7 +135,7 @@ func TestS18_FromTheFirstEventAfterARestart(t *testing.T) {
 // Subscriptions begin at random moments while deltas, or durable events, fly. That there
 // is no gap and no double is checked by the invariants, over what each client received.
 func TestS18_RandomMoments(t *testing.T) {
-	lines := strings.Repeat("/say some words more\n/sleep 3ms\n/custom note {\"n\":1}\n", 500)
+	lines := strings.Repeat("/say some words more\n/sleep 10ms\n/custom note {\"n\":1}\n", 200)
 	for name, input := range map[string]string{"deltas": "/deltas 10000 8 1ms", "durable": lines} {
 		t.Run(name, func(t *testing.T) {
 			d := startDaemon(t)

@@ -377,7 +377,7 @@ func TestS35_ResetBusy(t *testing.T) {
 // An agent that was busy when the thread was reset is not heard any more, and nobody waits
 // for it.
 func TestS35_OutputFromBeforeIsDropped(t *testing.T) {
-	d := startDaemon(t, config("[limits]\ndrain_timeout = \"100ms\""), leaves(1))
+	d := startDaemon(t, config("[limits]\ninterrupt_grace = \"100ms\"\ndrain_timeout = \"100ms\""), leaves(1))
 	clients := []*client{d.Dial("unix"), d.Dial("ws")}
 	c := clients[0]
 	thr := c.StartThread(nil)
