@@ -185,11 +185,22 @@ func (d *daemon) closeListener(l server.Listener) error {
 
 // serveStdio serves one client on standard input and output until it leaves.
 func (d *daemon) serveStdio(ctx context.Context, in io.Reader, out io.Writer) error {
-	err := d.hub.Serve(ctx, server.Lines(&stdio{in, out}, int64(d.config.Limits.MaxMessageBytes)), server.Local("stdio"))
+	err := d.hub.Serve(ctx, server.Lines(joined(in, out), int64(d.config.Limits.MaxMessageBytes)), server.Local("stdio"))
 	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) {
 		return nil
 	}
 	return err
+}
+
+// joined makes one stream of input and output. Where they are files, closing it ends a read
+// that waits.
+func joined(in io.Reader, out io.Writer) io.ReadWriteCloser {
+	inFile, ok := in.(*os.File)
+	outFile, ok2 := out.(*os.File)
+	if ok && ok2 {
+		return server.Stdio(inFile, outFile)
+	}
+	return &stdio{in, out}
 }
 
 // stdio is standard input and output as one stream.

