@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"testing/synctest"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
@@ -93,11 +94,13 @@ func (h *held) say(text string) {
 		it.Append(text)
 		it.Complete(nil)
 	})
+	synctest.Wait()
 }
 
 // begin starts an item that stays open.
 func (h *held) begin(typ protocol.ItemType) (it turn.Item) {
 	h.step(func(out turn.Emitter) { it = out.Begin(protocol.Item{Type: typ}) })
+	synctest.Wait()
 	return it
 }
 

@@ -3,6 +3,7 @@ package thread
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/spoolhq/spool/protocol"
@@ -130,6 +131,7 @@ func (it *openItem) ID() string { return it.item.ID }
 func (it *openItem) Append(text string) {
 	r := it.r
 	t := r.t
+	text = strings.ToValidUTF8(text, "\uFFFD") // as it is encoded: offsets count what is sent
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.run != r || it.closed || text == "" || r.tooLarge(int64(len(it.buf)+len(text))) {
@@ -138,7 +140,8 @@ func (it *openItem) Append(text string) {
 	n, ok := deltaOf(it.item.Type)
 	offset := len(it.buf)
 	it.buf = append(it.buf, text...)
-	if ok && (r.conf.Stream == nil || *r.conf.Stream) && len(t.subs) > 0 {
+	// Among the effects that wait may be a subscription that begins before this.
+	if ok && (r.conf.Stream == nil || *r.conf.Stream) && len(t.subs)+len(t.effects) > 0 {
 		r.tellDelta(n, it.item.ID, offset, text)
 	}
 	r.saveSoon(it)

@@ -23,7 +23,7 @@ func (m *Manager) Resume(c Call, p protocol.ThreadResumeParams, r Reply[protocol
 		if wants(p.Subscribe) && c.Peer != nil {
 			x.follow(t.newSub(c.Peer, "", nil), p.AfterSeq)
 		}
-		res.Thread, res.HeadSeq = t.header(), t.st.Thread.HeadSeq
+		res.Thread = t.header() // res.HeadSeq stays: what the caller is told begins behind it
 		x.startNext()
 		return res, nil
 	})
@@ -116,9 +116,8 @@ func (m *Manager) Unsubscribe(c Call, p protocol.ThreadParams, r Reply[protocol.
 		return
 	}
 	defer t.mu.Unlock()
-	was := t.subOf(c.Peer) != nil
 	t.tell(effect{kind: call, fn: func(error) {
-		r(protocol.ThreadUnsubscribeResult{Subscribed: was}, nil)
+		r(protocol.ThreadUnsubscribeResult{Subscribed: t.subOf(c.Peer) != nil}, nil)
 		t.unsubscribe(c.Peer)
 	}})
 }

@@ -64,11 +64,12 @@ func (t *Thread) newSub(p Peer, role protocol.Role, co *protocol.Coalesce) *Subs
 // snapshots (taken where the effect was added) of the items in progress.
 func (s *Subscription) activate(replay *uint64, snapshots []protocol.Frame) {
 	t := s.t
-	if t.gone || !t.m.peers.add(s) {
+	if t.gone || t.st.role(s.peer.Caller().User) == "" || !t.m.peers.add(s) {
 		return
 	}
 	if old := t.subOf(s.peer); old != nil {
 		old.close()
+		t.m.peers.remove(old)
 		t.subs = slices.DeleteFunc(t.subs, func(o *Subscription) bool { return o == old })
 	} else {
 		t.tellPresence([]protocol.Presence{s.presence()}, nil)

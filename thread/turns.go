@@ -246,7 +246,12 @@ func (t *Thread) inProgress() error {
 	return e
 }
 
+// userPending reports whether a turn that is accepted now would find items of a user that
+// wait. A turn that is about to begin takes all there are.
 func (t *Thread) userPending() bool {
+	if t.run != nil && !t.run.began {
+		return false
+	}
 	for _, it := range t.pending {
 		if it.Type == protocol.ItemUserMessage {
 			return true

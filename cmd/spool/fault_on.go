@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 // A binary built with "-tags spoolfault" reads the variable SPOOL_FAULT, a list of faults
 // separated by commas, and makes its store fail accordingly:
 //
-//	kill-before:METHODS[:N]       SIGKILL to itself before the commit: nothing of it is kept
+//	kill-before:METHODS[:N]       SIGKILL to itself before the commit: nothing of it is kept, all before it is
 //	kill-after:METHODS[:N]        SIGKILL after the commit, before anybody is told of it
 //	delay:METHODS:DURATION[:N]    the commit, and all behind it, wait so long first
 //	fail:METHODS[:N]              the commit fails, and so do all later ones (fail-stop)
@@ -47,7 +48,8 @@ type fault struct {
 	nth     int      // 0: every one
 	delay   time.Duration
 
-	seen int
+	seen   int
+	before *sync.WaitGroup // commits that are not kept yet
 }
 
 // errFault is what a commit fails with.
@@ -63,6 +65,10 @@ func withFaults(s storage.Store, env config.Env, log zerolog.Logger) (storage.St
 		return nil, fmt.Errorf("SPOOL_FAULT: %w", err)
 	}
 	log.Warn().Str("faults", env["SPOOL_FAULT"]).Msg("the store will fail on purpose")
+	before := &sync.WaitGroup{}
+	for _, f := range faults {
+		f.before = before
+	}
 	return faulty.New(s, faulty.Hooks{
 		BeforeCommit: func(b *storage.Batch) error {
 			for _, f := range faults {
@@ -72,9 +78,11 @@ func withFaults(s storage.Store, env config.Env, log zerolog.Logger) (storage.St
 					}
 				}
 			}
+			before.Add(1)
 			return nil
 		},
 		AfterCommit: func(b *storage.Batch, err error) {
+			before.Done()
 			for _, f := range faults {
 				if f.kind == "kill-after" && f.matches(b) && err == nil {
 					_ = f.strike()
@@ -100,7 +108,8 @@ func (f *fault) matches(b *storage.Batch) bool {
 	return f.nth == 0 || f.seen == f.nth
 }
 
-// strike does what the fault is.
+// strike does what the fault is. A kill before a commit waits for those before it, so that
+// it falls between two commits and not somewhere in a group of them.
 func (f *fault) strike() error {
 	switch f.kind {
 	case "delay":
@@ -108,10 +117,11 @@ func (f *fault) strike() error {
 		return nil
 	case "fail":
 		return errFault
-	default:
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // the signal is on its way
+	case "kill-before":
+		f.before.Wait()
 	}
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {} // the signal is on its way
 }
 
 func parseFaults(text string) ([]*fault, error) {

@@ -18,7 +18,8 @@ func newQueue(a *app) *cobra.Command {
 		Use:   "queue",
 		Short: "See and edit what waits on a thread",
 		Long: `See and edit what waits on a thread. Turns run one after another, in the order of the
-queue. A turn is named by its position, or by its id or the beginning or end of that.
+queue. A turn is named by its position, by its id, or by at least four letters of its
+beginning or end.
 
 After a turn that failed or was cancelled the queue is paused, unless the thread's queue
 policy says otherwise, and after a crash that cut a turn short. spool queue resume lets

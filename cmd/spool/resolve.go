@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spoolhq/spool/protocol"
@@ -18,8 +19,10 @@ func resolveThread(ctx context.Context, c *sdk.Client, name string) (string, err
 	if protocol.ValidID(protocol.PrefixThread, name) {
 		return name, nil
 	}
-	if name == "" {
-		return "", usagef("the name of a thread is empty")
+	if name != lastThread {
+		if err := checkName("thread", name); err != nil {
+			return "", err
+		}
 	}
 	var found []string
 	for t, err := range c.Threads().List(ctx, nil) {
@@ -37,11 +40,17 @@ func resolveThread(ctx context.Context, c *sdk.Client, name string) (string, err
 }
 
 // resolveTurn returns the id of the queued turn that a user means: an id, its beginning or
-// end, or its position.
+// end, or its position; a number is always a position.
 func resolveTurn(queue []protocol.Turn, name string) (string, error) {
+	position, err := strconv.Atoi(name)
+	if err != nil {
+		if err := checkName("waiting turn", name); err != nil {
+			return "", err
+		}
+	}
 	var found []string
 	for _, t := range queue {
-		if fitsID(t.ID, name) || name == fmt.Sprint(t.Position) {
+		if t.Position == position && err == nil || err != nil && fitsID(t.ID, name) {
 			found = append(found, t.ID)
 		}
 	}
@@ -49,6 +58,21 @@ func resolveTurn(queue []protocol.Turn, name string) (string, error) {
 		return name, nil // the daemon knows what became of it
 	}
 	return only("waiting turn", name, found, protocol.CodeTurnNotFound)
+}
+
+// leastName is how much of an id must be given: one letter would fit by accident.
+const leastName = 4
+
+// checkName refuses names that are too short to mean one thing.
+func checkName(what, name string) error {
+	_, bare, ok := strings.Cut(name, "_")
+	if !ok {
+		bare = name
+	}
+	if len(bare) < leastName {
+		return usagef("%q is too short for the name of a %s: give at least %d letters of the beginning or end of its id", name, what, leastName)
+	}
+	return nil
 }
 
 // fitsID reports whether name is the beginning or end of an id. Letter case does not

@@ -11,8 +11,8 @@ const rootLong = `Spool keeps conversations with agents: threads of turns, store
 that every client on the machine shares.
 
 A command that needs the daemon starts it in the background. Threads are named by
-their id, by the beginning or end of it as long as that fits one thread only, or by
-"last" for the one that was active last.
+their id, by at least four letters of its beginning or end as long as they fit one
+thread only, or by "last" for the one that changed last.
 
 Exit codes:
   0    done

@@ -176,7 +176,7 @@ func TestExitCodes(t *testing.T) {
 func TestNames(t *testing.T) {
 	const id = "thr_01JD3Z6P6N7K0Q5Y4M3W2V1T0S"
 	for name, want := range map[string]bool{
-		"thr_01JD": true, "01jd3z": true, "1T0S": true, "THR_01": true, "6P6N": false, "thr_1T0S": false,
+		"thr_01JD": true, "01jd3z": true, "1T0S": true, "THR_01": true, "6P6N": false, "thr_1T0S": false, "NOPE": false,
 	} {
 		if fitsID(id, name) != want {
 			t.Errorf("%q fits: %t, want %t", name, !want, want)

@@ -18,6 +18,9 @@ func (r *Recorder) OnCall(f func(turn.ToolCall) protocol.ToolCallResult) { r.onC
 
 // Approve implements [turn.Emitter].
 func (r *Recorder) Approve(ctx context.Context, a turn.Approval) (bool, error) {
+	if err := r.wait(ctx, "approve"); err != nil {
+		return false, err
+	}
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
@@ -32,6 +35,9 @@ func (r *Recorder) Approve(ctx context.Context, a turn.Approval) (bool, error) {
 
 // Ask implements [turn.Emitter].
 func (r *Recorder) Ask(ctx context.Context, questions []protocol.Question) (map[string]protocol.Answer, error) {
+	if err := r.wait(ctx, "ask"); err != nil {
+		return nil, err
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -49,6 +55,9 @@ func (r *Recorder) Ask(ctx context.Context, questions []protocol.Question) (map[
 
 // Call implements [turn.Emitter].
 func (r *Recorder) Call(ctx context.Context, c turn.ToolCall) (protocol.ToolCallResult, error) {
+	if err := r.wait(ctx, "call"); err != nil {
+		return protocol.ToolCallResult{}, err
+	}
 	if ctx.Err() != nil {
 		return protocol.ToolCallResult{}, context.Cause(ctx)
 	}

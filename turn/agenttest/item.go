@@ -10,18 +10,22 @@ import (
 type item struct {
 	r *Recorder
 	protocol.Item
+	begun    bool   // by Begin, and not complete from the start
+	streamed string // all that was appended
 }
 
 // ID implements [turn.Item].
 func (it *item) ID() string { return it.Item.ID }
 
-// open reports whether the item still takes changes; r.mu is held.
-func (it *item) open() bool { return !it.r.ended && it.Status == protocol.ItemInProgress }
+// open reports whether the item still takes changes, one of which is what; r.mu is held.
+func (it *item) open(what string) bool {
+	return !it.r.over(what+" "+string(it.Type)) && it.Status == protocol.ItemInProgress
+}
 
 // Append implements [turn.Item].
 func (it *item) Append(text string) {
 	it.r.mu.Lock()
-	if !it.open() {
+	if !it.open("delta") {
 		it.r.mu.Unlock()
 		return
 	}
@@ -29,6 +33,7 @@ func (it *item) Append(text string) {
 		it.Output += text
 	} else {
 		it.Text += text
+		it.streamed += text
 	}
 	it.r.say("delta %s %q", it.Type, text)
 	it.r.mu.Unlock()
@@ -41,7 +46,7 @@ func (it *item) Append(text string) {
 func (it *item) Patch(patch json.RawMessage) {
 	it.r.mu.Lock()
 	defer it.r.mu.Unlock()
-	if !it.open() {
+	if !it.open("patch") {
 		return
 	}
 	it.r.say("patch %s %s", it.Type, patch)
@@ -54,7 +59,7 @@ func (it *item) Patch(patch json.RawMessage) {
 func (it *item) Complete(change func(*protocol.Item)) {
 	it.r.mu.Lock()
 	defer it.r.mu.Unlock()
-	if !it.open() {
+	if !it.open("complete") {
 		return
 	}
 	if change != nil {

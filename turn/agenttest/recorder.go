@@ -1,5 +1,6 @@
-// Package agenttest runs agents in tests: a [Recorder] takes what they say and remembers it
-// in order, without a thread, a store or a client.
+// Package agenttest is for the tests of agents. [Run] tries whether an agent keeps the
+// promises that [turn.Agent] demands; each kind of agent calls it in its tests. A [Recorder]
+// takes what an agent says and remembers it in order, without a thread, a store or a client.
 package agenttest
 
 import (
@@ -25,11 +26,13 @@ type Recorder struct {
 	queue  []protocol.Item // steered, not taken
 	steerC chan struct{}   // closed when one is steered; nil while nobody waits
 	ended  bool
+	late   []string // what was said after the end
 	onText func(text string)
 
 	onApprove func(turn.Approval) bool
 	onAsk     func([]protocol.Question) map[string]protocol.Answer
 	onCall    func(turn.ToolCall) protocol.ToolCallResult
+	hold      func(ctx context.Context) error // runs before whatever waits; its error is the result
 }
 
 var _ turn.Emitter = (*Recorder)(nil)
@@ -81,6 +84,44 @@ func (r *Recorder) Log() []string {
 	return slices.Clone(r.log)
 }
 
+// Late returns what was said after the end of the turn, and dropped.
+func (r *Recorder) Late() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.late)
+}
+
+// over reports whether the turn is at its end, and notes what is said nevertheless; r.mu is
+// held.
+func (r *Recorder) over(what string) bool {
+	if r.ended {
+		r.late = append(r.late, what)
+	}
+	return r.ended
+}
+
+// wait is called before whatever waits for somebody.
+func (r *Recorder) wait(ctx context.Context, what string) error {
+	r.mu.Lock()
+	r.over(what)
+	r.mu.Unlock()
+	if r.hold != nil {
+		return r.hold(ctx)
+	}
+	return nil
+}
+
+// all returns copies of all items.
+func (r *Recorder) all() []item {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	items := make([]item, len(r.items))
+	for i, it := range r.items {
+		items[i] = *it
+	}
+	return items
+}
+
 // Items returns all items as they are now, in the order of their beginning.
 func (r *Recorder) Items() []protocol.Item {
 	r.mu.Lock()
@@ -126,9 +167,9 @@ func (r *Recorder) say(format string, args ...any) {
 func (r *Recorder) Begin(init protocol.Item) turn.Item {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	it := &item{r: r, Item: init}
+	it := &item{r: r, Item: init, begun: true, streamed: init.Text}
 	it.Item.ID, it.Status = protocol.NewID(protocol.PrefixItem), protocol.ItemInProgress
-	if r.ended {
+	if r.over("begin " + string(init.Type)) {
 		it.Status = protocol.ItemCancelled
 		return it
 	}
@@ -145,7 +186,7 @@ func (r *Recorder) Add(init protocol.Item) protocol.Item {
 	if init.Status == "" {
 		init.Status = protocol.ItemCompleted
 	}
-	if !r.ended {
+	if !r.over("add " + string(init.Type)) {
 		r.items = append(r.items, &item{r: r, Item: init})
 		r.say("add %s %s", init.Type, init.Status)
 	}
@@ -154,6 +195,9 @@ func (r *Recorder) Add(init protocol.Item) protocol.Item {
 
 // Steer implements [turn.Emitter].
 func (r *Recorder) Steer(ctx context.Context) (protocol.Item, error) {
+	if err := r.wait(ctx, "steer"); err != nil {
+		return protocol.Item{}, err
+	}
 	for {
 		if it, ok := r.Steered(); ok {
 			return it, nil
@@ -179,7 +223,7 @@ func (r *Recorder) Steer(ctx context.Context) (protocol.Item, error) {
 func (r *Recorder) Steered() (protocol.Item, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.queue) == 0 || r.ended {
+	if r.over("steered") || len(r.queue) == 0 {
 		return protocol.Item{}, false
 	}
 	it := r.queue[0]
@@ -193,7 +237,7 @@ func (r *Recorder) Steered() (protocol.Item, bool) {
 func (r *Recorder) Usage(u protocol.Usage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.ended {
+	if !r.over("usage") {
 		r.usage.Add(u)
 		r.say("usage %d %d", u.InputTokens, u.OutputTokens)
 	}
@@ -203,7 +247,7 @@ func (r *Recorder) Usage(u protocol.Usage) {
 func (r *Recorder) Plan(entries []protocol.PlanEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.ended {
+	if !r.over("plan") {
 		r.plan = slices.Clone(entries)
 		r.say("plan %d", len(entries))
 	}
@@ -213,7 +257,7 @@ func (r *Recorder) Plan(entries []protocol.PlanEntry) {
 func (r *Recorder) Event(kind, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.ended {
+	if !r.over("event") {
 		r.say("event %s %s", kind, text)
 	}
 }

@@ -58,13 +58,33 @@ func (c *client) History(thread string, params p) []string {
 	for k, v := range params {
 		all[k] = v
 	}
-	end := c.End(thread, c.Call("turn/run", all).Str("turn.id"))
-	lines := strings.Split(end.Str("text"), "\n")
+	turn := c.Call("turn/run", all).Str("turn.id")
+	said := c.Said(thread, turn)
+	if len(said) != 1 {
+		c.t.Fatalf("%s: to /history the agent said %q", c.name, said)
+	}
+	lines := strings.Split(said[0], "\n")
 	last := len(lines) - 1
-	if end.Str("status") != "completed" || lines[last] != "userMessage: /history" {
-		c.t.Fatalf("%s: /history ended as %s", c.name, end)
+	if lines[last] != "userMessage: /history" {
+		c.t.Fatalf("%s: /history says %q", c.name, said[0])
 	}
 	return slices.Clip(lines[:last])
+}
+
+// Said waits for a turn to complete and returns the messages of its agent: those that it
+// was given are not among them.
+func (c *client) Said(thread, turn string) []string {
+	c.t.Helper()
+	if end := c.End(thread, turn); end.Str("status") != "completed" {
+		c.t.Fatalf("%s: the turn ended as %s", c.name, end)
+	}
+	var said []string
+	for _, it := range c.Items(thread, turn) {
+		if it.Str("type") == "agentMessage" && it.Str("origin") == "turn" {
+			said = append(said, it.Str("text"))
+		}
+	}
+	return said
 }
 
 // about returns the notifications about a turn, in the order in which they came.

@@ -21,7 +21,7 @@ type stream struct {
 	waits  bool              // a turn/run{wait:true} is under way, which subscribes
 	next   uint64            // seq that comes next; 0: any
 	limit  uint64            // where next is 0: the most it may be
-	text   map[string]string // of items in progress
+	text   map[string][]byte // of items in progress
 	blind  map[string]bool   // items whose text is not known
 	done   map[string]bool   // items that were completed
 	over   map[string]bool   // turns that were ended
@@ -58,7 +58,7 @@ func (s *streams) check() {
 			s.fail(nil, "I3", "the stream of %s ends before seq %d; its head is %d", id, st.next, b.head)
 		}
 		for item, text := range openItems(b.read) {
-			if held, ok := st.text[item]; ok && !st.blind[item] && s.streaming() && held != text {
+			if held, ok := st.text[item]; ok && !st.blind[item] && s.streaming() && string(held) != text {
 				s.fail(nil, "I6", "of item %s it holds %d bytes, thread/read has %d", item, len(held), len(text))
 			}
 		}
@@ -90,7 +90,7 @@ func (s *streams) of(id string) *stream {
 
 // forget drops what the client holds, as a new snapshot or replay follows.
 func (st *stream) forget() {
-	st.text, st.blind, st.done = map[string]string{}, map[string]bool{}, map[string]bool{}
+	st.text, st.blind, st.done = map[string][]byte{}, map[string]bool{}, map[string]bool{}
 	st.over, st.live = map[string]bool{}, map[string]bool{}
 }
 
@@ -150,7 +150,7 @@ func (st *stream) see(it value) {
 		delete(st.text, id)
 		return
 	}
-	st.text[id] = itemText(it)
+	st.text[id] = []byte(itemText(it))
 	st.blind[id] = it.Str("type") == "toolCall" && !it.Has("arguments")
 }
 
@@ -246,11 +246,11 @@ func (s *streams) delta(st *stream, m *message) {
 		return
 	case st.blind[m.ItemID]:
 		st.blind[m.ItemID] = false
-		held = string(make([]byte, m.Offset))
+		held = make([]byte, m.Offset)
 	case m.Offset != len(held):
 		s.fail(m, "I3", "a delta has offset %d where the text has %d bytes", m.Offset, len(held))
 	}
-	st.text[m.ItemID] = held + m.Delta
+	st.text[m.ItemID] = append(held, m.Delta...)
 }
 
 // awaitHeads waits until a client that reads has got all events of its subscriptions.

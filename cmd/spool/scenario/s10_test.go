@@ -167,7 +167,7 @@ func TestS10_JustWhenTheTurnEnds(t *testing.T) {
 	thr := c1.StartThread(nil)
 	c2.Call("thread/subscribe", p{"threadId": thr})
 	seen := map[string]int{}
-	for i := range max(20, *repeats/2) {
+	for i := range max(20, *repeats/4) {
 		turn := c1.Hold(thr, "/say done")
 		old := c1.Enqueue(thr, "/say old")
 		release := c1.Go("turn/steer", s10Steer(thr, turn, "release", nil))

@@ -1,0 +1,262 @@
+package agenttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/turn"
+)
+
+// kit is one test of an agent.
+type kit struct {
+	*testing.T
+	Cases
+
+	agent turn.Agent
+}
+
+// patience is how long the kit waits for what is only too late after an agent broke a
+// promise about time, or never comes.
+const patience = 30 * time.Second
+
+// watch looks, at the end of the test, for goroutines that were not there before.
+func (k *kit) watch() {
+	before := goleak.IgnoreCurrent()
+	k.Cleanup(func() {
+		if k.Idle != nil {
+			k.Idle()
+		}
+		if err := goleak.Find(before); err != nil {
+			k.Errorf("the agent left goroutines behind: %v", err)
+		}
+	})
+}
+
+// given skips the test where the agent has no such case.
+func (k *kit) given(in turn.Input) turn.Input {
+	k.Helper()
+	if absent(in) {
+		k.Skip("the agent has no such case")
+	}
+	return in
+}
+
+func absent(in turn.Input) bool {
+	return in.Turn.ID == "" && in.Turn.Input == nil && in.History == nil
+}
+
+// run runs a turn and checks what holds for all of them.
+func (k *kit) run(ctx context.Context, r *Recorder, in turn.Input) turn.Outcome {
+	k.Helper()
+	o := r.Run(ctx, k.agent, in)
+	k.Cleanup(func() {
+		if late := r.Late(); len(late) > 0 {
+			k.Errorf("said after the end of the turn: %s", strings.Join(late, "; "))
+		}
+	})
+	if o.Stack != nil {
+		k.Errorf("the agent panicked:\n%s", o.Stack)
+	}
+	for _, it := range r.all() {
+		if it.begun && it.Type.HasText() && it.streamed != it.Text {
+			k.Errorf("an item of type %s was streamed as %q and says %q", it.Type, it.streamed, it.Text)
+		}
+		if raw, err := protocol.Marshal(it.Item); err != nil || it.Type.Fields() == nil {
+			k.Errorf("an item is not one of the protocol: %s %+v %v", raw, it.Item, err)
+		}
+	}
+	return o
+}
+
+// completes runs a turn that must complete.
+func (k *kit) completes(r *Recorder, in turn.Input) {
+	k.Helper()
+	if o := k.run(k.Context(), r, in); o.Status != protocol.TurnCompleted {
+		k.Errorf("the turn %s; it should complete: %+v", o.Status, o.Error)
+	}
+	for _, line := range r.Log() {
+		if strings.HasPrefix(line, "closed ") {
+			k.Errorf("the turn completed, and an item was left open: %s", line)
+		}
+	}
+}
+
+// answers checks the text of a turn with the input Says.
+func (k *kit) answers(r *Recorder) {
+	k.Helper()
+	if text := r.Text(); text == "" || k.Text != "" && text != k.Text {
+		k.Errorf("said %q; want %q", text, k.Text)
+	}
+}
+
+// start runs a turn in a goroutine that the test waits for. stop ends its context.
+func (k *kit) start(r *Recorder, in turn.Input) (stop context.CancelCauseFunc, done <-chan turn.Outcome) {
+	ctx, cancel := context.WithCancelCause(k.Context())
+	c := make(chan turn.Outcome, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() { c <- k.run(ctx, r, in) })
+	k.Cleanup(func() {
+		cancel(nil)
+		wg.Wait()
+	})
+	return cancel, c
+}
+
+// cut interrupts a turn when begun is closed. The agent must return soon, and the turn be
+// cancelled.
+func (k *kit) cut(r *Recorder, in turn.Input, begun <-chan struct{}) {
+	k.Helper()
+	stop, done := k.start(r, in)
+	select {
+	case <-begun:
+		k.stops(stop, done)
+	case o := <-done:
+		k.Errorf("the turn ended before it was interrupted: %s %+v", o.Status, o.Error)
+	case <-time.After(patience):
+		k.Fatalf("the turn did not get so far that it could be interrupted")
+	}
+}
+
+// stops interrupts a turn that runs.
+func (k *kit) stops(stop context.CancelCauseFunc, done <-chan turn.Outcome) {
+	k.Helper()
+	start := time.Now()
+	stop(turn.Cancelled{Reason: protocol.CancelUser})
+	select {
+	case o := <-done:
+		if took := time.Since(start); took > k.Within {
+			k.Errorf("the agent returned %v after its context had ended; want %v at most", took.Round(time.Millisecond), k.Within)
+		}
+		if o.Status != protocol.TurnCancelled || o.Reason != protocol.CancelUser {
+			k.Errorf("the turn %s %+v; it should be cancelled", o.Status, o.Error)
+		}
+	case <-time.After(patience):
+		panic(fmt.Sprintf("the agent did not return within %v after its context had ended", patience))
+	}
+}
+
+func says(k *kit) {
+	var r Recorder
+	k.completes(&r, k.given(k.Says))
+	k.answers(&r)
+}
+
+func saysSlowly(k *kit) {
+	var r Recorder
+	n := 0
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	r.OnText(func(text string) {
+		if n++; text == "" {
+			k.Error("an empty text was added")
+		}
+		if n < 100 {
+			<-tick.C
+		}
+	})
+	k.completes(&r, k.Says)
+	k.answers(&r)
+}
+
+func concurrent(k *kit) {
+	var all [8]Recorder
+	var wg sync.WaitGroup
+	for i := range all {
+		wg.Go(func() { k.completes(&all[i], k.Says) })
+	}
+	wg.Wait()
+	for i := range all {
+		k.answers(&all[i])
+	}
+}
+
+func endedBefore(k *kit) {
+	ctx, cancel := context.WithCancelCause(k.Context())
+	cancel(turn.Cancelled{Reason: protocol.CancelUser})
+	var r Recorder
+	start := time.Now()
+	o := k.run(ctx, &r, k.Says)
+	if took := time.Since(start); o.Status != protocol.TurnCancelled || took > k.Within {
+		k.Errorf("the turn %s %+v after %v; it should be cancelled within %v", o.Status, o.Error, took.Round(time.Millisecond), k.Within)
+	}
+}
+
+// begun returns a channel that is closed at the first text.
+func begun(r *Recorder) <-chan struct{} {
+	c := make(chan struct{})
+	var once sync.Once
+	r.OnText(func(string) { once.Do(func() { close(c) }) })
+	return c
+}
+
+func interrupted(k *kit) {
+	var r Recorder
+	k.cut(&r, k.given(k.Works), begun(&r))
+	if r.Text() == "" {
+		k.Error("the text that was said before the interrupt is gone")
+	}
+}
+
+// interruptedAlone: the end of one turn is not that of another of the same agent.
+func interruptedAlone(k *kit) {
+	in := k.given(k.Works)
+	var other, r Recorder
+	works := begun(&other)
+	stop, done := k.start(&other, in)
+	k.cut(&r, in, begun(&r))
+	select {
+	case <-works:
+	case <-time.After(patience):
+		k.Error("the other turn did not begin")
+	}
+	select {
+	case o := <-done:
+		k.Fatalf("the end of a turn ended another: %s %+v", o.Status, o.Error)
+	default:
+	}
+	k.stops(stop, done)
+}
+
+func timedOut(k *kit) {
+	in := k.given(k.Works)
+	in.Config.MaxTurnMs = 20
+	var r Recorder
+	start := time.Now()
+	o := k.run(k.Context(), &r, in)
+	if o.Status != protocol.TurnFailed || o.Error.Code != protocol.TurnErrTimeout {
+		k.Errorf("the turn %s %+v; want %s", o.Status, o.Error, protocol.TurnErrTimeout)
+	}
+	if took := time.Since(start); took > k.Within+time.Second {
+		k.Errorf("the turn took %v; its limit is 20ms", took.Round(time.Millisecond))
+	}
+}
+
+func fails(k *kit) {
+	var r Recorder
+	o := k.run(k.Context(), &r, k.given(k.Fails))
+	if o.Status != protocol.TurnFailed || o.Error.Message == "" || o.Error.Code == protocol.TurnErrPanic {
+		k.Errorf("the turn %s %+v; it should fail and say why", o.Status, o.Error)
+	}
+}
+
+func noHistory(k *kit) {
+	in, called := k.Says, false
+	cause := errors.New("the journal cannot be read")
+	in.History = func(context.Context) ([]protocol.Item, error) {
+		called = true
+		return nil, cause
+	}
+	var r Recorder
+	o := k.run(k.Context(), &r, in)
+	if called && (o.Status != protocol.TurnFailed || !strings.Contains(o.Error.Message, cause.Error())) {
+		k.Errorf("the turn %s %+v; it should fail with %q", o.Status, o.Error, cause)
+	}
+}
