@@ -36,6 +36,8 @@ type outbox struct {
 	head    int
 	hand    []protocol.Frame // what the writer has in hand; its own
 	bytes   int              // of both, with overhead
+	whole   []protocol.Frame // snapshots among them, in their order
+	wholes  int              // bytes of whole: they take no room from what follows them
 	aside   aside
 	behind  []*thread.Subscription
 	ready   bool             // the handshake is over: events may be sent
@@ -77,7 +79,7 @@ func (o *outbox) offer(f protocol.Frame, class thread.Class, key string) bool {
 	case class == thread.ClassSnapshot && !o.ready:
 		o.held = append(o.held, f)
 	case class == thread.ClassSnapshot:
-		o.push(f)
+		o.pushWhole(f)
 	case class == thread.ClassStream && !o.room(f):
 		return false
 	case class == thread.ClassStream:
@@ -103,7 +105,15 @@ func (o *outbox) offerState(f protocol.Frame, class thread.Class, key string) {
 
 // room reports whether an event may be queued now. An empty queue takes any.
 func (o *outbox) room(f protocol.Frame) bool {
-	return o.ready && (o.bytes == 0 || o.bytes+cost(f) <= o.limit/4*3)
+	return o.ready && (o.bytes == 0 || o.bytes-o.wholes+cost(f) <= o.limit/4*3)
+}
+
+// pushWhole queues a snapshot. It may be larger than the outbox: if it counted, nothing
+// live would fit behind it, and the subscription would be behind again at once.
+func (o *outbox) pushWhole(f protocol.Frame) {
+	o.whole = append(o.whole, f)
+	o.wholes += cost(f)
+	o.push(f)
 }
 
 func (o *outbox) push(f protocol.Frame) {
@@ -133,7 +143,7 @@ func (o *outbox) begin() {
 	defer o.mu.Unlock()
 	o.ready = true
 	for _, f := range o.held {
-		o.push(f)
+		o.pushWhole(f)
 	}
 	o.held = nil
 	o.wake()
@@ -219,6 +229,11 @@ func (o *outbox) wrote() {
 	defer o.mu.Unlock()
 	for _, f := range o.hand {
 		o.bytes -= cost(f)
+		if len(o.whole) > 0 && &f[0] == &o.whole[0][0] {
+			o.wholes -= cost(f)
+			o.whole[0] = nil
+			o.whole = o.whole[1:]
+		}
 	}
 	clear(o.hand)
 	o.hand = o.hand[:0]
@@ -274,7 +289,7 @@ func (o *outbox) check() {
 func (o *outbox) waitRoom() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for !o.closed && o.bytes > o.limit {
+	for !o.closed && o.bytes-o.wholes > o.limit {
 		o.changed.Wait()
 	}
 	return !o.closed
@@ -300,7 +315,7 @@ func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
-	o.queue, o.head, o.held, o.behind, o.aside = nil, 0, nil, nil, aside{}
+	o.queue, o.head, o.whole, o.held, o.behind, o.aside = nil, 0, nil, nil, nil, aside{}
 	o.watch.stop()
 	o.changed.Broadcast()
 }

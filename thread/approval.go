@@ -131,6 +131,7 @@ func (t *Thread) approve(a *ask, d protocol.Decision, note string, by *protocol.
 		t.m.rules.add(x, t.st.Thread.Owner, t.st.Thread.Agent, key)
 	case protocol.DecisionCancel:
 		x.then = func() { t.interruptRun(protocol.CancelUser, by, "") }
+	default: // it decides this one only
 	}
 	x.touchActive()
 	x.resolveApproval(a, string(d), by)

@@ -91,7 +91,7 @@ func (t *Thread) let(e effect) {
 		for _, s := range t.subs {
 			s.delta(e)
 		}
-	case tellState, tellLast:
+	default: // for lists only
 	}
 	if e.list || e.kind == tellState || e.kind == tellLast {
 		t.tellList(e)

@@ -119,6 +119,7 @@ func (x *change) terminal(tn protocol.Turn, entry storage.TurnEntry, queue *prot
 		n = protocol.EventTurnFailed
 	case protocol.TurnCancelled:
 		n = protocol.EventTurnCancelled
+	default:
 	}
 	h := x.next(tn.ID, "", tn.TraceID)
 	entry.Ended = h.Seq

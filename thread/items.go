@@ -299,27 +299,25 @@ type foundItem struct {
 // findItem looks an item up that is history. One that is in memory is not looked for: the
 // caller asks itemNow under the lock.
 func (m *Manager) findItem(c Call, threadID, id string) (foundItem, error) {
-	for {
-		t, err := m.lock(c.Context, threadID, c.Caller.User)
-		if err != nil {
-			return foundItem{}, err
-		}
-		if _, ok := t.itemNow(id); ok {
-			t.mu.Unlock()
-			return foundItem{}, nil
-		}
-		head := t.st.Thread.HeadSeq
-		v := t.view()
-		t.mu.Unlock()
-		if err := v.wait(c.Context); err != nil {
-			return foundItem{}, err
-		}
-		item, err := v.findItem(c.Context, id)
-		if errors.Is(err, storage.ErrNotFound) {
-			return foundItem{}, protocol.Errorf(protocol.CodeItemNotFound, "the thread has no item %s", quote(id))
-		}
-		return foundItem{item, head}, m.storageErrorOf(err)
+	t, err := m.lock(c.Context, threadID, c.Caller.User)
+	if err != nil {
+		return foundItem{}, err
 	}
+	if _, ok := t.itemNow(id); ok {
+		t.mu.Unlock()
+		return foundItem{}, nil
+	}
+	head := t.st.Thread.HeadSeq
+	v := t.view()
+	t.mu.Unlock()
+	if err := v.wait(c.Context); err != nil {
+		return foundItem{}, err
+	}
+	item, err := v.findItem(c.Context, id)
+	if errors.Is(err, storage.ErrNotFound) {
+		return foundItem{}, protocol.Errorf(protocol.CodeItemNotFound, "the thread has no item %s", quote(id))
+	}
+	return foundItem{item, head}, m.storageErrorOf(err)
 }
 
 func (m *Manager) storageErrorOf(err error) error {

@@ -59,6 +59,7 @@ func (r *run) askQuestions(questions []protocol.Question) *ask {
 		case protocol.NoApproverCancel:
 			x.resolveQuestion(a, "cancelled", nil, nil)
 			x.then = func() { t.interruptRun(protocol.CancelUser, nil, "") }
+		default: // it waits
 		}
 	}
 	x.commit(nil)

@@ -29,7 +29,6 @@ type run struct {
 
 	items   []*openItem // in the order in which they began, completed ones too
 	plan    *openItem
-	state   bool
 	asks    []*ask                // open ones, in the order in which they began
 	offered map[string]*boundTool // tools of this turn, by name
 	usage   protocol.Usage

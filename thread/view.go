@@ -191,15 +191,6 @@ func (f *folder) put(it protocol.Item) {
 	f.items = append(f.items, it)
 }
 
-// turnBounds returns the bounds of a read of ended turns.
-func (v *view) endedTurns(ctx context.Context, q storage.TurnQuery) ([]storage.TurnEntry, error) {
-	entries, err := v.store.Turns(ctx, v.t.id, q)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(entries, func(e storage.TurnEntry) bool { return e.Ended == 0 || e.Ended > v.head }), nil
-}
-
 // findItem looks for an item through the whole history, newest turns first.
 func (v *view) findItem(ctx context.Context, id string) (protocol.Item, error) {
 	for _, it := range v.based {

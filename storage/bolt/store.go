@@ -27,11 +27,10 @@ type Store struct {
 	line *line.Line[op]
 
 	// The rest up to here belongs to the committer.
-	dirty   bool        // a commit was made since the list of free pages was written
-	failed  error       // of the first failed write
-	tips    map[id]*tip // of the threads that were written last
-	arena   arena
-	results []error
+	dirty  bool        // a commit was made since the list of free pages was written
+	failed error       // of the first failed write
+	tips   map[id]*tip // of the threads that were written last
+	arena  arena
 
 	closing  sync.Once
 	closeErr error

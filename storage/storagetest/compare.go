@@ -30,6 +30,7 @@ func bothEmpty(a, b any) bool {
 		return x.Type().Elem().Kind() != reflect.Uint8 && x.Len() == 0 && y.Len() == 0
 	case reflect.Map:
 		return x.Len() == 0 && y.Len() == 0
+	default:
+		return false
 	}
-	return false
 }

@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -84,7 +85,7 @@ func (w *walk) run(restarts bool) {
 // check compares kinds of errors.
 func (w *walk) check(got, want error) {
 	w.rt.Helper()
-	if kind(got) != want {
+	if k := kind(got); !errors.Is(k, want) || !errors.Is(want, k) {
 		w.rt.Fatalf("got error %v, want %v", got, want)
 	}
 }

@@ -21,13 +21,16 @@ type kit struct {
 	Cases
 
 	agent turn.Agent
+	mu    sync.Mutex
+	runs  []*Recorder
 }
 
 // patience is how long the kit waits for what is only too late after an agent broke a
 // promise about time, or never comes.
 const patience = 30 * time.Second
 
-// watch looks, at the end of the test, for goroutines that were not there before.
+// watch looks, at the end of the test, for goroutines that were not there before and for
+// what was said too late.
 func (k *kit) watch() {
 	before := goleak.IgnoreCurrent()
 	k.Cleanup(func() {
@@ -36,6 +39,11 @@ func (k *kit) watch() {
 		}
 		if err := goleak.Find(before); err != nil {
 			k.Errorf("the agent left goroutines behind: %v", err)
+		}
+		for _, r := range k.runs {
+			if late := r.Late(); len(late) > 0 {
+				k.Errorf("said after the end of the turn: %s", strings.Join(late, "; "))
+			}
 		}
 	})
 }
@@ -57,11 +65,9 @@ func absent(in turn.Input) bool {
 func (k *kit) run(ctx context.Context, r *Recorder, in turn.Input) turn.Outcome {
 	k.Helper()
 	o := r.Run(ctx, k.agent, in)
-	k.Cleanup(func() {
-		if late := r.Late(); len(late) > 0 {
-			k.Errorf("said after the end of the turn: %s", strings.Join(late, "; "))
-		}
-	})
+	k.mu.Lock()
+	k.runs = append(k.runs, r)
+	k.mu.Unlock()
 	if o.Stack != nil {
 		k.Errorf("the agent panicked:\n%s", o.Stack)
 	}
@@ -81,11 +87,6 @@ func (k *kit) completes(r *Recorder, in turn.Input) {
 	k.Helper()
 	if o := k.run(k.Context(), r, in); o.Status != protocol.TurnCompleted {
 		k.Errorf("the turn %s; it should complete: %+v", o.Status, o.Error)
-	}
-	for _, line := range r.Log() {
-		if strings.HasPrefix(line, "closed ") {
-			k.Errorf("the turn completed, and an item was left open: %s", line)
-		}
 	}
 }
 

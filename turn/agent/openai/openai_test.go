@@ -33,6 +33,7 @@ type server struct {
 	paths    []string
 	bodies   []map[string]any
 	headers  []http.Header
+	always   func(w http.ResponseWriter, r *http.Request, body string) // instead of the handlers
 }
 
 func newServer(t testing.TB, handlers ...http.HandlerFunc) *server {
@@ -54,6 +55,10 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 	var fields map[string]any
 	if err := json.Unmarshal(body, &fields); err != nil {
 		s.t.Errorf("body %s: %v", body, err)
+	}
+	if s.always != nil {
+		s.always(w, r, string(body))
+		return
 	}
 	s.mu.Lock()
 	s.paths = append(s.paths, r.URL.Path)
