@@ -182,7 +182,7 @@ func (c *Client) receive(l *link, frame []byte) {
 	case e.Method == "":
 		c.receiveAnswer(e)
 	case e.ID != nil:
-		c.refuse(l, e)
+		c.receiveRequest(l, e)
 	default:
 		c.receiveEvent(e, frame)
 	}
@@ -221,15 +221,4 @@ func errorOf(e protocol.Envelope) error {
 		return fmt.Errorf("the error of the answer makes no sense: %w", err)
 	}
 	return wireError(&pe)
-}
-
-// refuse answers a request of the daemon, which it should not have sent, as the client
-// declares no capability for any.
-func (c *Client) refuse(l *link, e protocol.Envelope) {
-	err := protocol.Errorf(protocol.CodeMethodNotFound, "this client does not carry out %s", e.Method)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.link == l {
-		c.push(message{frame: protocol.EncodeError(protocol.RawID(e.ID), err)})
-	}
 }

@@ -2,6 +2,8 @@ package sdk
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"io"
 	"sync"
 
@@ -33,6 +35,13 @@ type Client struct {
 	err      error // why the client is of no more use
 
 	lifelines map[*lifeline]struct{}
+
+	// What the daemon asks of this client; see asked.go, toolrun.go and tools.go.
+	people, tools workers
+	persons       map[string]*person  // by the id of the request
+	runs          map[string]*toolRun // by callId
+	results       toolResults
+	offers        map[string]*offer // by thread
 }
 
 // Connect connects to a daemon and makes the handshake. Endpoints are
@@ -70,10 +79,15 @@ func Pipe(ctx context.Context, stream io.ReadWriteCloser, opts *Options) (*Clien
 }
 
 func connect(ctx context.Context, d dialer, o *Options) (*Client, error) {
+	if err := checkTools(o.Tools); err != nil {
+		return nil, err
+	}
 	c := &Client{
 		opts: o, dialer: d, done: make(chan struct{}),
 		calls: map[uint64]*call{}, feeds: map[string]*feed{}, lifelines: map[*lifeline]struct{}{},
-		token: o.Token, metadata: o.Metadata,
+		persons: map[string]*person{}, runs: map[string]*toolRun{}, offers: map[string]*offer{},
+		results: toolResults{of: map[string]json.RawMessage{}},
+		token:   o.Token, metadata: o.Metadata,
 	}
 	l, session, err := c.handshake(ctx)
 	if err != nil {
@@ -84,13 +98,17 @@ func connect(ctx context.Context, d dialer, o *Options) (*Client, error) {
 	c.up(l, session)
 	c.mu.Unlock()
 	go c.run(l)
+	if err := c.offerFirst(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	return c, nil
 }
 
 // Close ends the connection and everything that still waits for it, with an error that
 // wraps [ErrClosed]. It waits for turns that are being stopped because their context
-// ended, and for the client's goroutines. Turns that run go on, and the daemon does.
-// Closing again does nothing but wait.
+// ended, for handlers of approvals, questions and tools, whose contexts it ends, and for
+// the client's goroutines; so a handler must not call it. Turns that run go on, and the
+// daemon does. Closing again does nothing but wait.
 func (c *Client) Close() error {
 	c.stopRuns()
 	c.end()
@@ -102,6 +120,8 @@ func (c *Client) Close() error {
 		err = l.t.close()
 	}
 	<-c.done
+	c.people.all.Wait()
+	c.tools.all.Wait()
 	return err
 }
 

@@ -34,6 +34,18 @@
 // page at a time, until it has caught up and joins the live stream again. Other
 // subscriptions and requests do not notice.
 //
+// # What agents ask
+//
+// [Options].OnApproval and OnQuestion answer agents that need permission or an answer, and
+// [Tool] is a function that this client carries out for them. A handler runs in a goroutine
+// of its own, so it may take its time and call the client, but not Close it. Without a
+// handler the daemon does not ask this client, and nothing is accepted in its name: an
+// approval then stays open for others, who find it with [Client.Approvals].
+//
+// A tool call goes on when the connection is lost: on the next one the daemon asks again,
+// and gets the result of that one run, also where it had ended before. Approvals and
+// questions that are still open then are asked again.
+//
 // # Cancellation
 //
 // The context of a run is the turn's life line: when it ends, the turn is withdrawn, taken

@@ -79,9 +79,15 @@ func (c *Client) forget(call *call, err error) {
 
 // receiveEvent puts a notification into the buffers of its thread's subscriptions.
 func (c *Client) receiveEvent(e protocol.Envelope, raw []byte) {
-	if e.Method == protocol.EventServerShuttingDown.Name {
+	switch e.Method {
+	case protocol.EventServerShuttingDown.Name:
 		c.logf("the daemon is shutting down")
 		return
+	case protocol.EventCancelRequest.Name:
+		c.withdrawn(e)
+		return
+	case protocol.EventToolCancel.Name:
+		c.cancelCall(e)
 	}
 	var threadID string
 	if json.Unmarshal(protocol.Member(e.Params, "threadId"), &threadID) != nil {
@@ -90,6 +96,9 @@ func (c *Client) receiveEvent(e protocol.Envelope, raw []byte) {
 	ev := newEvent(e, raw)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if e.Method == protocol.EventThreadEnded.Name || e.Method == protocol.EventThreadDeleted.Name {
+		delete(c.offers, threadID)
+	}
 	if f := c.feeds[threadID]; f != nil && f.open {
 		for _, s := range slices.Clone(f.subs) {
 			s.offer(ev)

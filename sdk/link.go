@@ -207,6 +207,7 @@ func (o *Options) initializeParams(token string, metadata protocol.Object) proto
 	if token != "" {
 		p.Auth = &protocol.Auth{Token: token}
 	}
+	p.Capabilities.Approvals, p.Capabilities.Questions, p.Capabilities.Tools = o.OnApproval != nil, o.OnQuestion != nil, o.OffersTools
 	if o.NoStreaming {
 		p.Capabilities.Streaming = new(bool)
 	}
@@ -263,15 +264,19 @@ func (c *Client) pause(attempt int) bool {
 	}
 }
 
-// up puts a new connection into use: subscriptions are taken up where they stopped, then
-// all requests without an answer are sent again, in order. mu is held.
+// up puts a connection into use: tools are offered again, subscriptions are taken up where
+// they stopped, then all requests without an answer are sent again, in order. mu is held.
 func (c *Client) up(l *link, session protocol.InitializeResult) {
+	again := c.session.ConnectionID != ""
 	c.link, c.session = l, session
 	open := make([]*call, 0, len(c.calls))
 	for _, call := range c.calls {
 		open = append(open, call)
 	}
 	slices.SortFunc(open, func(a, b *call) int { return cmp.Compare(a.id, b.id) })
+	if again {
+		c.offerAgain()
+	}
 	for _, f := range c.feeds {
 		c.resubscribe(f)
 	}
@@ -289,6 +294,7 @@ func (c *Client) down(l *link, err error) {
 	c.link = nil
 	l.dead, l.out = true, nil
 	l.ready.Broadcast()
+	c.leaveHandlers()
 	for _, call := range c.calls {
 		if call.sent == l && (!call.repeat || errors.Is(err, errTooLong)) {
 			c.complete(call, nil, c.transportError(call.method, err))

@@ -43,6 +43,27 @@ type Options struct {
 	// call the client.
 	OnConnection func(ConnectionChange)
 
+	// OnApproval decides what agents ask permission for, in turns of threads that this
+	// client runs or is subscribed to. nil: it is not asked, and nothing is ever accepted on
+	// its behalf. The answer counts if it is the first one; others may be asked too. ctx ends
+	// when the answer is not wanted any more: somebody was faster, the turn ended, the
+	// connection was lost (on the next one it is asked again, if it is still open) or the
+	// client is closed. An error, a panic or a decision that is none of params.Decisions
+	// answers nothing: the approval stays open for others.
+	OnApproval func(ctx context.Context, params protocol.ApprovalRequestParams) (protocol.ApprovalRequestResult, error)
+	// OnQuestion answers what agents ask, by the ids of the questions, all of which need an
+	// answer. Else it is as OnApproval.
+	OnQuestion func(ctx context.Context, params protocol.QuestionRequestParams) (map[string]protocol.Answer, error)
+	// Tools are offered to every thread that this client begins or takes up, unless the
+	// request names other tools. [ThreadTools.Register] offers more to a thread.
+	Tools []Tool
+	// OffersTools declares that this client carries tools out. It goes without saying where
+	// Tools are given; set it to use [ThreadTools.Register] without them.
+	OffersTools bool
+	// MaxHandlers bounds the calls of OnApproval and OnQuestion together, and those of
+	// tools, that are under way at a time; others wait. Default: 32.
+	MaxHandlers int
+
 	// BufferBytes bounds what a subscription holds for a consumer that does not take it.
 	// Default: 1 MiB.
 	BufferBytes int
@@ -78,6 +99,7 @@ const (
 	dialTimeout   = 10 * time.Second // one attempt to connect again, with its handshake
 	cancelTimeout = 5 * time.Second  // stopping a turn whose context ended
 	closeTimeout  = 5 * time.Second  // a child process that was asked to end
+	repeatTimeout = 10 * time.Second // the daemon asks again for a tool call after a loss
 )
 
 // withDefaults returns a copy in which every field has a value.
@@ -87,6 +109,9 @@ func (o *Options) withDefaults() *Options {
 	d.ClientInfo.InstanceID = cmp.Or(d.ClientInfo.InstanceID, protocol.NewID("ins_"))
 	d.Backoff.Min = cmp.Or(d.Backoff.Min, 100*time.Millisecond)
 	d.Backoff.Max = max(cmp.Or(d.Backoff.Max, 10*time.Second), d.Backoff.Min)
+	d.MaxHandlers = cmp.Or(d.MaxHandlers, 32)
+	d.Tools = slices.Clone(d.Tools)
+	d.OffersTools = d.OffersTools || len(d.Tools) > 0
 	d.BufferBytes = cmp.Or(d.BufferBytes, 1<<20)
 	d.MaxMessageBytes = cmp.Or(d.MaxMessageBytes, 64<<20)
 	for _, n := range protocol.ServerNotifications() {

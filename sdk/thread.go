@@ -137,6 +137,7 @@ func (t *Thread) Fork(ctx context.Context, params *protocol.ThreadForkParams) (*
 	if err != nil {
 		return nil, err
 	}
+	t.c.bound(r.Thread.ID, p.Tools)
 	return t.c.Threads().handle(r.Thread), nil
 }
 

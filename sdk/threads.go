@@ -26,6 +26,7 @@ func (ts Threads) Start(ctx context.Context, params *protocol.ThreadStartParams)
 	if err != nil {
 		return nil, err
 	}
+	ts.c.bound(r.Thread.ID, p.Tools)
 	return ts.handle(r.Thread), nil
 }
 
@@ -38,6 +39,7 @@ func (ts Threads) GetOrCreate(ctx context.Context, params *protocol.ThreadStartP
 	if err != nil {
 		return nil, nil, err
 	}
+	ts.c.bound(r.Thread.ID, p.Tools)
 	return ts.handle(r.Thread), &r, nil
 }
 
@@ -51,6 +53,7 @@ func (ts Threads) Resume(ctx context.Context, params *protocol.ThreadResumeParam
 	if err != nil {
 		return nil, nil, err
 	}
+	ts.c.bound(r.Thread.ID, p.Tools)
 	return ts.handle(r.Thread), &r, nil
 }
 

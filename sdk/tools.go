@@ -46,6 +46,7 @@ func (ts ThreadTools) List(ctx context.Context) (*protocol.ToolListResult, error
 // made with [Options].Tools or [Options].OffersTools.
 func (ts ThreadTools) Register(ctx context.Context, tools ...Tool) (*protocol.ToolRegisterResult, error) {
 	c := ts.t.c
+	tools = slices.Clone(tools)
 	if err := checkTools(tools); err != nil {
 		return nil, err
 	}
@@ -72,38 +73,19 @@ func (ts ThreadTools) Unregister(ctx context.Context, names ...string) (*protoco
 // offer is what this client offers to a thread. Guarded by Client.mu.
 type offer struct {
 	tools  []Tool // that the daemon knows of
-	trying []Tool // that it was told of and has not answered; a call may come before it does
+	trying []Tool // that it was told of last, in call: it may call them before it answers
+	call   *call  // nil: it has answered
 }
 
 // changeTools sends what makes the tools of a thread those that change returns. It has no
 // idempotency key: after the loss of a connection the tools are as offerAgain left them,
 // so it must be carried out once more and not be answered from memory.
 func (c *Client) changeTools(ctx context.Context, threadID, method string, params any, change func([]Tool) []Tool) (*protocol.ToolRegisterResult, error) {
-	c.mu.Lock()
-	o := c.offers[threadID]
-	if o == nil {
-		o = &offer{}
-		c.offers[threadID] = o
-	}
-	trying := change(o.tools)
-	call, err := c.startLocked(method, params, func(json.RawMessage) error {
-		o.tools = change(o.tools)
-		c.offers[threadID] = o // the end of the thread may have been told meanwhile
-		return nil
-	})
-	if err == nil {
-		o.trying = trying
-	}
-	c.mu.Unlock()
+	call, err := c.startChange(threadID, method, params, change)
 	if err != nil {
 		return nil, err
 	}
 	raw, err := c.wait(ctx, call)
-	c.mu.Lock()
-	if o.trying = nil; len(o.tools) == 0 {
-		delete(c.offers, threadID)
-	}
-	c.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +94,36 @@ func (c *Client) changeTools(ctx context.Context, threadID, method string, param
 		return nil, fmt.Errorf("%s: the answer makes no sense: %w", method, err)
 	}
 	return &r, nil
+}
+
+func (c *Client) startChange(threadID, method string, params any, change func([]Tool) []Tool) (*call, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.offers[threadID]
+	if o == nil {
+		o = &offer{}
+	}
+	var call *call
+	over := func() {
+		if o.call == call {
+			o.call, o.trying = nil, nil
+		}
+		if o.call == nil && len(o.tools)+len(c.opts.Tools) == 0 {
+			delete(c.offers, threadID)
+		}
+	}
+	call, err := c.startLocked(method, params, func(json.RawMessage) error {
+		o.tools = change(o.tools)
+		over()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	call.refused = func(error) { over() }
+	o.call, o.trying = call, change(o.tools)
+	c.offers[threadID] = o
+	return call, nil
 }
 
 // offerFirst offers Options.Tools on the first connection.
@@ -168,9 +180,6 @@ func (c *Client) bound(threadID string, named []protocol.Tool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.offers[threadID] = &offer{tools: tools}
-	if len(tools) == 0 {
-		delete(c.offers, threadID)
-	}
 }
 
 // handlerOf returns what carries a call out. mu is held.

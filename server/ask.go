@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sourcegraph/jsonrpc2"
@@ -17,11 +18,33 @@ type asked struct {
 	rpc   *jsonrpc2.Conn
 	ready chan struct{} // closed when rpc is set: it reads before its maker returns
 	last  atomic.Int64
+
+	mu   sync.Mutex
+	back map[string]bool // ids of requests that were taken back and are not answered
 }
 
 func (a *asked) begin(make func() *jsonrpc2.Conn) {
 	a.rpc = make()
 	close(a.ready)
+}
+
+// tookBack notes that a request was taken back.
+func (a *asked) tookBack(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.back == nil {
+		a.back = map[string]bool{}
+	}
+	a.back[id] = true
+}
+
+// late reports whether a response is that of a request that was taken back.
+func (a *asked) late(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	was := a.back[id]
+	delete(a.back, id)
+	return was
 }
 
 // Can reports whether the client declared that it may be asked this.
@@ -59,6 +82,7 @@ func (c *conn) takeBack(id string) {
 	if c.ctx.Err() != nil {
 		return
 	}
+	c.asked.tookBack(id)
 	f, err := protocol.Encode(protocol.EventCancelRequest, protocol.CancelRequestParams{ID: json.RawMessage(strconv.Quote(id))})
 	if err == nil {
 		c.out.ask(f)

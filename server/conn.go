@@ -146,8 +146,12 @@ func (c *conn) panicked(doing string, p any, stack []byte) {
 
 // received is told of each message that jsonrpc2 took.
 func (c *conn) received(req *jsonrpc2.Request, resp *jsonrpc2.Response) {
-	if req == nil && resp != nil {
+	switch {
+	case resp == nil:
+	case req == nil:
 		c.unknownResponse()
+	case c.asked.late(resp.ID.Str):
+		c.hub.manager.LateAnswer()
 	}
 }
 

@@ -62,7 +62,7 @@ func play(t *testing.T, file string, dial func(testing.TB, *Hub) *client) []byte
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(d) // in a bubble: no real time passes
+			<-time.After(d) // in a bubble: no real time passes
 		case "server":
 			continue
 		default:

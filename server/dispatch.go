@@ -129,7 +129,7 @@ func (c *conn) execute(r *request) {
 		}
 	}()
 	if !c.out.waitRoom() || c.ctx.Err() != nil {
-		c.calls.finish(r)
+		c.calls.finish(r, func() {})
 		return
 	}
 	if cause := context.Cause(r.ctx); cause != nil {
@@ -144,11 +144,9 @@ func (c *conn) execute(r *request) {
 // reply answers a request, once. It may be called with a thread's lock held.
 func (c *conn) reply(r *request, result any, err error) {
 	frame := c.encode(r, result, err)
-	if !c.calls.finish(r) {
+	if !c.calls.finish(r, func() { c.out.respond(frame) }) {
 		c.log.Error().Str("method", r.method.info.Name).Msg("bug: a request was answered twice")
-		return
 	}
-	c.out.respond(frame)
 }
 
 func (c *conn) encode(r *request, result any, err error) protocol.Frame {

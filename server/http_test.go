@@ -184,7 +184,7 @@ func TestHowWebSocketsAreClosed(t *testing.T) {
 					t.Errorf("closed with %v: %v", got, c.err)
 				}
 				synctest.Wait()
-				time.Sleep(closeTime)
+				<-time.After(closeTime)
 				synctest.Wait()
 				if n := len(h.connections()); n != 0 {
 					t.Errorf("%d connections are left", n)
@@ -234,7 +234,7 @@ func TestPingsKeepAWebSocketOpen(t *testing.T) {
 		h := newHub(t)
 		c := dialWeb(t, h) // it reads, so it answers
 		c.open()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		one(t, c.ask(`{"id":1,"method":"server/ping"}`))
 	})
 }
@@ -248,11 +248,11 @@ func TestAWebSocketThatDoesNotAnswerPingsIsClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := wsClient(t, conn)
-		time.Sleep(89 * time.Second)
+		<-time.After(89 * time.Second)
 		if n := len(h.connections()); n != 1 {
 			t.Fatalf("%d connections after 89 s", n)
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		if got := closeOf(c); got != websocket.StatusTryAgainLater {
 			t.Errorf("closed with %v: %v", got, c.err)
 		}

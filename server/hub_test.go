@@ -127,7 +127,7 @@ func TestTheEndOfAConnectionEndsWhatItAskedFor(t *testing.T) {
 		if s := h.manager.Stats(); s.Subscriptions != 0 || s.RunningTurns != 1 {
 			t.Errorf("%+v", s)
 		}
-		time.Sleep(11 * time.Second)
+		<-time.After(11 * time.Second)
 		var r protocol.ThreadReadResult
 		if err := json.Unmarshal(watch.call("thread/read", fmt.Sprintf(`{"threadId":%q,"includeTurns":true}`, id)), &r); err != nil {
 			t.Fatal(err)

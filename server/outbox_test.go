@@ -229,20 +229,20 @@ func TestOutboxFailsOnceWhenNothingIsTaken(t *testing.T) {
 		o.begin()
 		// Idle for long, then busy: the time before does not count.
 		o.respond(frame("a"))
-		time.Sleep(29 * time.Second)
+		<-time.After(29 * time.Second)
 		g.set(true)
 		o.respond(frame("b"))
-		time.Sleep(29 * time.Second)
+		<-time.After(29 * time.Second)
 		if len(failed()) != 0 {
 			t.Fatalf("failed after 29 s: %v", failed())
 		}
 		// A little is taken: the time begins anew.
 		g.taken.Add(1)
-		time.Sleep(29 * time.Second)
+		<-time.After(29 * time.Second)
 		if len(failed()) != 0 {
 			t.Fatalf("failed although something was taken: %v", failed())
 		}
-		time.Sleep(32 * time.Second)
+		<-time.After(32 * time.Second)
 		if len(failed()) != 1 {
 			t.Fatalf("failures: %v", failed())
 		}

@@ -148,10 +148,15 @@ func (s *schedule) park(r *request) error {
 	return nil
 }
 
-// finish takes r out. False: it was answered before.
-func (s *schedule) finish(r *request) bool {
+// finish has a request answered and takes it out, in this order: once nothing is in work,
+// nothing is to be answered any more. False: it was answered before.
+func (s *schedule) finish(r *request, answer func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.done {
+		return false
+	}
+	answer()
 	return s.forget(r)
 }
 

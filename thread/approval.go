@@ -13,9 +13,9 @@ import (
 func (r *run) Approve(ctx context.Context, ap turn.Approval) (bool, error) {
 	t := r.t
 	t.mu.Lock()
-	if t.run != r || r.ctx.Err() != nil {
+	if err := r.mayAsk(len(ap.Operation) + len(ap.Target) + len(ap.ScopeKey) + len(ap.Reason)); err != nil {
 		t.mu.Unlock()
-		return false, context.Cause(r.ctx)
+		return false, err
 	}
 	a := r.askApproval(ap)
 	t.mu.Unlock()
@@ -106,14 +106,15 @@ func (t *Thread) approvalAnswered(a *ask, p Peer, raw json.RawMessage, err error
 	if err == nil {
 		err = protocol.Decode(raw, &res)
 	}
-	if err != nil || !p.Caller().Approve || t.m.refuse() != nil {
+	if err != nil || !p.Caller().Approve || t.m.cannotKeep() != nil {
 		t.m.count("answers.invalid")
 		return
 	}
 	t.approve(a, res.Decision, res.Note, p.Caller().By(), nil, nil)
 }
 
-// approve resolves an approval by somebody's decision. t.mu is held.
+// approve resolves an approval by somebody's decision. What shall hold in other threads too
+// only their owner says: anybody else's acceptAlways is acceptForThread. t.mu is held.
 func (t *Thread) approve(a *ask, d protocol.Decision, note string, by *protocol.By, prepare func(*change), done func(error)) {
 	x := t.begin()
 	if note != "" {
@@ -121,6 +122,9 @@ func (t *Thread) approve(a *ask, d protocol.Decision, note string, by *protocol.
 		a.it.item.Metadata = protocol.Object{"note": text}
 	}
 	key := a.it.item.ScopeKey
+	if d == protocol.DecisionAcceptAlways && by.User != t.st.Thread.Owner {
+		d = protocol.DecisionAcceptForThread
+	}
 	switch d {
 	case protocol.DecisionAcceptForThread:
 		if !slices.Contains(t.st.Allowed, key) {

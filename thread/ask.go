@@ -3,6 +3,7 @@ package thread
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +36,14 @@ type ask struct {
 	call *toolCall // of a tool call
 }
 
+// mayAsk returns why nothing of this size can be asked now, nil if it can. t.mu is held.
+func (r *run) mayAsk(size int) error {
+	if r.t.run == r && r.ctx.Err() == nil && !r.tooLarge(int64(size)) {
+		return nil
+	}
+	return context.Cause(r.ctx)
+}
+
 type askKind string
 
 const (
@@ -54,7 +63,7 @@ type askRegistry struct {
 
 // askPast is what is remembered of an approval or question that is over.
 type askPast struct {
-	thread   *Thread
+	thread   string // its id
 	decision string
 }
 
@@ -81,14 +90,33 @@ func (r *askRegistry) resolve(id, decision string, t *Thread) {
 		delete(r.resolved, r.order[0])
 		r.order = slices.Clone(r.order[1:])
 	}
-	r.resolved[id] = askPast{t, decision}
+	r.resolved[id] = askPast{t.id, decision}
 	r.order = append(r.order, id)
 }
 
-func (r *askRegistry) find(id string) (*Thread, askPast) {
+// drop forgets an ask that nobody will resolve.
+func (r *askRegistry) drop(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.open[id], r.resolved[id]
+	delete(r.open, id)
+}
+
+// threadOf returns the id of the thread of an ask, "" if it is unknown.
+func (r *askRegistry) threadOf(id string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.open[id]; t != nil {
+		return t.id
+	}
+	return r.resolved[id].thread
+}
+
+// past says how an ask was resolved, if it was.
+func (r *askRegistry) past(id string) (askPast, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, ok := r.resolved[id]
+	return p, ok
 }
 
 // threads returns the threads that wait for somebody.
@@ -140,8 +168,8 @@ func (t *Thread) sendTo(a *ask, s *Subscription) {
 	a.sent[p] = p.Request(a.method, a.params(), func(result json.RawMessage, err error) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if a.over || a.sent[p] == nil {
-			t.m.count("answers.late")
+		if a.over || a.sent[p] == nil { // withdrawn where the client may not answer any more
+			t.m.LateAnswer()
 			return
 		}
 		delete(a.sent, p)
@@ -161,14 +189,32 @@ func (t *Thread) sendOpen(s *Subscription) {
 	}
 }
 
-// leave forgets that an ask is open at a connection that is gone.
-func (t *Thread) leave(p Peer) {
+// withdraw takes approvals and questions back from a connection that may not answer them
+// any more. t.mu is held.
+func (t *Thread) withdraw(p Peer) {
 	if t.run == nil {
 		return
 	}
 	for _, a := range t.run.asks {
-		delete(a.sent, p)
+		if w := a.sent[p]; w != nil && a.kind != askTool {
+			delete(a.sent, p)
+			w()
+		}
 	}
+}
+
+// dropAsks forgets the open asks of a run whose thread is given up: nothing that is
+// answered now could be kept. t.mu is held.
+func (t *Thread) dropAsks(r *run) {
+	for _, a := range r.asks {
+		a.over = true
+		for _, w := range a.sent {
+			w()
+		}
+		a.sent = nil
+		t.m.asks.drop(a.id)
+	}
+	r.asks = nil
 }
 
 // settle ends an ask: it is withdrawn everywhere, and when its resolution, which tell
@@ -267,12 +313,12 @@ func (r *run) expire(a *ask, resolve func(x *change)) protocol.Time {
 	if r.conf.ApprovalTimeoutMs <= 0 {
 		return 0
 	}
-	after := time.Duration(r.conf.ApprovalTimeoutMs) * time.Millisecond
+	after := milliseconds(r.conf.ApprovalTimeoutMs)
 	t := r.t
 	a.expiry = time.AfterFunc(after, func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if t.run != r || a.over || t.m.refuse() != nil {
+		if t.run != r || a.over || t.m.cannotKeep() != nil {
 			return
 		}
 		x := t.begin()
@@ -280,4 +326,9 @@ func (r *run) expire(a *ask, resolve func(x *change)) protocol.Time {
 		x.commit(nil)
 	})
 	return protocol.Time(time.Now().Add(after).UnixMilli())
+}
+
+// milliseconds is a time that a client set, however long.
+func milliseconds(ms int64) time.Duration {
+	return time.Duration(min(ms, int64(math.MaxInt64/time.Millisecond))) * time.Millisecond
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
+	"github.com/spoolhq/spool/turn"
 )
 
 // change collects what one decision does to a thread: events, the row, indexes. It lives
@@ -88,7 +89,7 @@ func (x *change) commit(done func(error)) {
 		defer t.mu.Unlock()
 		tk.done, tk.err = true, t.m.storageError(err)
 		if tk.err != nil && !t.gone {
-			t.abandon()
+			t.abandon(tk.err)
 		}
 		t.flush()
 	})
@@ -96,16 +97,24 @@ func (x *change) commit(done func(error)) {
 
 func empty(b *storage.Batch) bool {
 	return len(b.Events) == 0 && b.Row == nil && len(b.Turns) == 0 && len(b.DropTurns) == 0 && len(b.Edits) == 0 &&
-		len(b.Checkpoints) == 0 && len(b.Closed) == 0 && b.Key == nil && b.EraseBefore == 0 && !b.Delete
+		len(b.Checkpoints) == 0 && len(b.Closed) == 0 && b.Key == nil && b.EraseBefore == 0 && !b.Delete && len(b.Settings) == 0
 }
 
 // abandon gives the thread up after a write that failed: what is in memory is ahead of
 // what is kept. The agent is stopped; readers load what is kept. t.mu is held.
-func (t *Thread) abandon() {
+func (t *Thread) abandon(cause error) {
 	t.gone = true
 	if r := t.run; r != nil {
 		t.run = nil
+		t.dropAsks(r)
 		r.stop(errStorage)
+		r.detach(turn.Outcome{})
+	}
+	for id, waiting := range t.waiters {
+		delete(t.waiters, id)
+		for _, w := range waiting {
+			w.answer(protocol.Turn{}, cause)
+		}
 	}
 }
 

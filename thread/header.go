@@ -137,10 +137,16 @@ func (m *Manager) AccessUpdate(c Call, p protocol.ThreadAccessUpdateParams, r Re
 	})
 }
 
-// revoke ends the subscriptions of those who may not read the thread any more.
+// revoke ends the subscriptions of those who may not read the thread any more. Those who may
+// only observe it from now on are not asked any more.
 func (t *Thread) revoke() {
+	t.toolsRevoked()
 	for _, s := range slices.Clone(t.subs) {
-		if t.st.role(s.peer.Caller().User) != "" {
+		if role := t.st.role(s.peer.Caller().User); role != "" {
+			if role == protocol.RoleObserver {
+				s.role = role
+				t.withdraw(s.peer)
+			}
 			continue
 		}
 		f, err := protocol.Encode(protocol.EventSubscriptionClosed, protocol.SubscriptionClosedEvent{

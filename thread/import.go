@@ -222,6 +222,12 @@ func (j *journal) into(x *change) {
 	h := &t.st.Thread
 	h.Usage = j.usage
 	x.batch.Events = j.events
+	head := j.header.HeadSeq
+	x.out = append(x.out, effect{kind: call, fn: func(err error) {
+		if err == nil {
+			t.flushed = head
+		}
+	}})
 	if first := j.events[0].Seq; first > 1 {
 		x.batch.EraseBefore = first // the journal begins with thread/reset
 	}

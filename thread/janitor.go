@@ -49,7 +49,7 @@ func (m *Manager) unloadIdle() {
 
 // idle reports whether nothing would be lost if the thread left memory. t.mu is held.
 func (t *Thread) idle() bool {
-	return t.run == nil && len(t.subs) == 0 && len(t.effects) == 0 && len(t.waiters) == 0 && len(t.tools) == 0
+	return t.run == nil && len(t.subs) == 0 && len(t.effects) == 0 && len(t.waiters) == 0 && !t.bound()
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

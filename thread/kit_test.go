@@ -36,6 +36,7 @@ type world struct {
 	eph   *mem.Store
 	cfg   thread.Config
 	hooks faulty.Hooks // beside the crash
+	gate  *gate        // of gated
 
 	m       *thread.Manager
 	agent   *agent
@@ -48,6 +49,12 @@ type world struct {
 type setup func(*world)
 
 func limits(l thread.Limits) setup { return func(w *world) { w.cfg.Limits = l } }
+
+// gated gives the world a disk that can be held up.
+func gated(w *world) {
+	w.gate = newGate()
+	w.hooks = w.gate.hooks()
+}
 
 func hooked(h faulty.Hooks) setup { return func(w *world) { w.hooks = h } }
 
@@ -120,6 +127,9 @@ func (w *world) crash() {
 
 func (w *world) close() {
 	close(w.agent.quit)
+	if w.gate != nil {
+		w.gate.lift()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := w.m.Shutdown(ctx, 0); err != nil {

@@ -125,6 +125,7 @@ func (x *change) endThread(reason string, why protocol.CancelReason, by *protoco
 	t.st.After = nil
 	x.row = true
 	t.m.owners.drop(t.id)
+	t.noTools()
 	h := x.next("", "", "")
 	emit(x, protocol.EventThreadEnded, protocol.ThreadEndedEvent{Header: h, Thread: t.header(), Reason: reason})
 }
@@ -182,6 +183,7 @@ func (x *change) deleteThread(by *protocol.By) {
 	x.batch.Delete, x.quiet = true, true
 	t.deleted = true
 	t.m.owners.drop(t.id)
+	t.noTools()
 	f, err := protocol.Encode(protocol.EventThreadDeleted, protocol.ThreadDeletedEvent{
 		Header: protocol.Header{ThreadID: t.id, At: x.at},
 	})

@@ -62,13 +62,33 @@ func (m *Manager) listStore(c Call, s storage.Store, p protocol.ThreadListParams
 			return "", err
 		}
 		h := st.Thread
-		h.Runtime = st.runtime()
+		h.Runtime = m.runtimeOf(&st)
 		if h.HeadSeq, err = s.Head(c.Context, row.ID); err != nil {
 			return "", err
 		}
 		res.Data = append(res.Data, h)
 	}
 	return page.Next, nil
+}
+
+// runtimeOf is the runtime of a thread as stored, with what only a loaded thread knows.
+func (m *Manager) runtimeOf(st *state) protocol.Runtime {
+	r := st.runtime()
+	if !r.Busy {
+		return r
+	}
+	m.mu.Lock()
+	t := m.threads[st.Thread.ID]
+	m.mu.Unlock()
+	if t == nil {
+		return r
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.run != nil && t.run.turn.ID == r.ActiveTurnID {
+		r.Interrupting, r.WaitingOn = t.run.interrupting, t.run.waitingOn()
+	}
+	return r
 }
 
 // matcher returns what a row must fulfil, nil for nothing.

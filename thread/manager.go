@@ -170,13 +170,19 @@ func (m *Manager) AcceptingTurns() bool {
 
 // refuse returns why nothing can be changed now, nil if it can.
 func (m *Manager) refuse() error {
-	switch {
-	case m.failed.Load():
-		return m.storageError(storage.ErrFailed)
-	case m.stopping.Load():
+	if m.stopping.Load() && !m.failed.Load() {
 		e := protocol.Errorf(protocol.CodeServerOverloaded, "the daemon is stopping; try again when it runs")
 		e.Data.RetryAfterMs = 1000
 		return e
+	}
+	return m.cannotKeep()
+}
+
+// cannotKeep is refuse for what a running turn waits for: while the daemon stops, it still
+// gets its answers, so that it can end by itself.
+func (m *Manager) cannotKeep() error {
+	if m.failed.Load() {
+		return m.storageError(storage.ErrFailed)
 	}
 	return nil
 }
@@ -293,6 +299,9 @@ func (m *Manager) count(name string) {
 	}
 	c.(*atomic.Int64).Add(1)
 }
+
+// LateAnswer counts an answer that came when the request had been withdrawn.
+func (m *Manager) LateAnswer() { m.count("answers.late") }
 
 // Stats counts what the threads do.
 type Stats struct {

@@ -109,7 +109,6 @@ func (m *Manager) Detach(p Peer) {
 	for _, s := range m.peers.detach(p) {
 		s.t.mu.Lock()
 		s.t.unsubscribe(p)
-		s.t.leave(p)
 		s.t.mu.Unlock()
 	}
 	m.tools.left(p)

@@ -11,10 +11,11 @@ import (
 // Ask asks the user; see turn.Emitter.
 func (r *run) Ask(ctx context.Context, questions []protocol.Question) (map[string]protocol.Answer, error) {
 	t := r.t
+	text, _ := protocol.Marshal(questions)
 	t.mu.Lock()
-	if t.run != r || r.ctx.Err() != nil {
+	if err := r.mayAsk(len(text)); err != nil {
 		t.mu.Unlock()
-		return nil, context.Cause(r.ctx)
+		return nil, err
 	}
 	a := r.askQuestions(questions)
 	t.mu.Unlock()
@@ -76,7 +77,7 @@ func (t *Thread) questionAnswered(a *ask, p Peer, raw json.RawMessage, err error
 	if err == nil {
 		err = checkAnswers(a.it.item.Questions, res.Answers)
 	}
-	if err != nil || !p.Caller().Approve || t.m.refuse() != nil {
+	if err != nil || !p.Caller().Approve || t.m.cannotKeep() != nil {
 		t.m.count("answers.invalid")
 		return
 	}

@@ -95,6 +95,9 @@ func (v *view) oneTurn(c Call, id string, items bool) (protocol.Turn, error) {
 	}
 	e, err := v.store.Turn(c.Context, v.t.id, id)
 	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrBadID) || err == nil && e.Ended == 0 {
+		if v.t.m.failed.Load() {
+			return protocol.Turn{}, storage.ErrFailed // it may have been accepted and not kept
+		}
 		return protocol.Turn{}, turnNotFound(id)
 	}
 	if err != nil {

@@ -1,6 +1,8 @@
 package thread
 
 import (
+	"cmp"
+	"errors"
 	"slices"
 	"strings"
 
@@ -10,39 +12,48 @@ import (
 
 // respond is the way of a method that answers an approval or a question. answer is called
 // with the thread locked and the ask open; it commits, with prepare called on its change.
+// Nothing says of which thread the id is once the daemon was restarted, so an idempotency
+// key is kept with the id.
 func (m *Manager) respond(c Call, id, key string, kind askKind, r Reply[protocol.ItemResult],
 	answer func(t *Thread, a *ask, prepare func(*change, protocol.ItemResult), r Reply[protocol.ItemResult]),
 ) {
-	open, past := m.asks.find(id)
-	of := open
-	if of == nil {
-		of = past.thread
+	if key != "" {
+		key = id + " " + key
 	}
-	if of == nil {
-		r(protocol.ItemResult{}, askNotFound(kind, id))
-		return
-	}
-	once(m, c, of.id, key, r, func(k *storage.KeyResult, r Reply[protocol.ItemResult]) {
-		t, err := m.lockToChange(c, of.id)
+	once(m, c, "", key, r, func(k *storage.KeyResult, r Reply[protocol.ItemResult]) {
+		t, err := m.lockAsk(c, id, kind)
 		if err != nil {
-			if protocol.AsError(err).Code == protocol.CodeThreadNotFound {
-				err = askNotFound(kind, id)
-			}
 			r(protocol.ItemResult{}, err)
 			return
 		}
 		defer t.mu.Unlock()
 		a := t.openAsk(id, kind)
 		if a == nil {
-			r(protocol.ItemResult{}, m.askOver(kind, id))
+			over := m.askOver(kind, id)
+			// Not before the resolution is kept.
+			t.tell(effect{kind: call, ticket: t.lastTicket(), fn: func(err error) { r(protocol.ItemResult{}, cmp.Or(err, over)) }})
 			return
 		}
-		if err := m.refuse(); err != nil {
+		if err := m.cannotKeep(); err != nil {
 			r(protocol.ItemResult{}, err)
 			return
 		}
 		answer(t, a, func(x *change, res protocol.ItemResult) { x.keep(k, res) }, r)
 	})
+}
+
+// lockAsk returns the thread of an approval or a question locked, if the caller may change
+// it. One that the caller may not see does not exist.
+func (m *Manager) lockAsk(c Call, id string, kind askKind) (*Thread, error) {
+	thread := m.asks.threadOf(id)
+	if thread == "" {
+		return nil, askNotFound(kind, id)
+	}
+	t, err := m.lockToChange(c, thread)
+	if errors.Is(err, &protocol.Error{Code: protocol.CodeThreadNotFound}) {
+		err = askNotFound(kind, id)
+	}
+	return t, err
 }
 
 // openAsk returns an ask of the running turn, nil if it is over.
@@ -64,8 +75,8 @@ func askNotFound(kind askKind, id string) error {
 
 // askOver says how an ask was resolved.
 func (m *Manager) askOver(kind askKind, id string) error {
-	_, past := m.asks.find(id)
-	if past.thread == nil {
+	past, ok := m.asks.past(id)
+	if !ok {
 		return askNotFound(kind, id)
 	}
 	e := protocol.Errorf(protocol.CodeAlreadyResolved, "%s %s is already resolved", kind, id)

@@ -25,7 +25,6 @@ type seams struct {
 	*world
 	rt      *rapid.T
 	id      string
-	gate    *gate
 	ref     *mirror // what has been told, from the journal
 	clients []*client
 	held    *held
@@ -43,9 +42,9 @@ type client struct {
 }
 
 func playSeams(rt *rapid.T) {
-	g := newGate()
-	s := &seams{world: newWorld(rt, hooked(g.hooks()), limits(thread.Limits{CheckpointBytes: 64, MaxItemBytes: 1 << 20})), rt: rt, gate: g}
-	defer func() { g.lift(); s.close() }()
+	s := &seams{world: newWorld(rt, gated, limits(thread.Limits{CheckpointBytes: 64, MaxItemBytes: 1 << 20})), rt: rt}
+	defer s.close()
+	g := s.gate
 	s.id = s.start(protocol.ThreadOptions{})
 	s.ref = newMirror(rt, s.id, 0)
 	for i := range 3 {

@@ -75,6 +75,9 @@ func (s *Subscription) activate(replay *uint64, snapshots []protocol.Frame) {
 		t.tellPresence([]protocol.Presence{s.presence()}, nil)
 	}
 	t.subs = append(t.subs, s)
+	if s.role == protocol.RoleObserver {
+		t.withdraw(s.peer)
+	}
 	if replay != nil {
 		s.state, s.next = subBehind, *replay+1
 		s.peer.Behind(s)
@@ -247,6 +250,7 @@ func (t *Thread) unsubscribe(p Peer) bool {
 	s.close()
 	t.subs = slices.DeleteFunc(t.subs, func(o *Subscription) bool { return o == s })
 	t.m.peers.remove(s)
+	t.withdraw(p)
 	t.tellPresence(nil, []protocol.Presence{s.presence()})
 	t.touch()
 	t.flush()

@@ -35,9 +35,8 @@ const deltas = "item/agentMessage/delta"
 
 // A subscription that waits behind a slow commit must get what is said meanwhile.
 func TestDeltaWhileASubscriptionWaits(t *testing.T) {
-	g := newGate()
 	inWorld(t, func(w *world) {
-		defer g.lift()
+		g := w.gate
 		id := w.start(protocol.ThreadOptions{})
 		h := w.held(id, "go")
 		it := h.begin(protocol.ItemAgentMessage)
@@ -57,15 +56,14 @@ func TestDeltaWhileASubscriptionWaits(t *testing.T) {
 		if text := m.find(it.ID()).Text; text != "one two three" {
 			t.Errorf("the client holds %q", text)
 		}
-	}, hooked(g.hooks()))
+	}, gated)
 }
 
 // A run must not take away the replay that an earlier request of the same connection asked
 // for.
 func TestRunKeepsTheReplay(t *testing.T) {
-	g := newGate()
 	inWorld(t, func(w *world) {
-		defer g.lift()
+		g := w.gate
 		id := w.start(protocol.ThreadOptions{})
 		p := w.connect("ann")
 		g.shut()
@@ -81,13 +79,12 @@ func TestRunKeepsTheReplay(t *testing.T) {
 		m := newMirror(t, id, 0)
 		m.apply(p.take(t))
 		m.agrees(w)
-	}, hooked(g.hooks()))
+	}, gated)
 }
 
 func TestRevokedWhileASubscriptionWaits(t *testing.T) {
-	g := newGate()
 	inWorld(t, func(w *world) {
-		defer g.lift()
+		g := w.gate
 		id := w.start(protocol.ThreadOptions{})
 		grants := func(g ...protocol.Grant) protocol.ThreadAccessUpdateParams {
 			return protocol.ThreadAccessUpdateParams{ThreadID: id, Grants: g}
@@ -110,7 +107,7 @@ func TestRevokedWhileASubscriptionWaits(t *testing.T) {
 		if n := w.m.Subscriptions(bo); n != 0 {
 			t.Errorf("%d subscriptions are left", n)
 		}
-	}, hooked(g.hooks()))
+	}, gated)
 }
 
 func TestRevokedIsTold(t *testing.T) {
@@ -155,9 +152,8 @@ func TestSubscribingAgainIsOneSubscription(t *testing.T) {
 }
 
 func TestUnsubscribeWhileASubscriptionWaits(t *testing.T) {
-	g := newGate()
 	inWorld(t, func(w *world) {
-		defer g.lift()
+		g := w.gate
 		id := w.start(protocol.ThreadOptions{})
 		p := w.connect("ann")
 		g.shut()
@@ -171,7 +167,7 @@ func TestUnsubscribeWhileASubscriptionWaits(t *testing.T) {
 		if n := w.m.Subscriptions(p); n != 0 {
 			t.Errorf("%d subscriptions are left", n)
 		}
-	}, hooked(g.hooks()))
+	}, gated)
 }
 
 // What follows an answer has the seqs behind its headSeq.

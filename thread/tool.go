@@ -1,6 +1,7 @@
 package thread
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -18,62 +19,17 @@ type boundTool struct {
 	inst   string // its clientInfo.instanceId; empty: only a new tool/register brings it back
 }
 
+// offeredBy reports whether the tool is of this client, on whichever connection.
+func (b *boundTool) offeredBy(c Caller) bool {
+	return b.inst != "" && b.inst == c.InstanceID && b.user == c.User
+}
+
 // toolKey is the name of a tool with its namespace.
 func toolKey(namespace, name string) string {
 	if namespace == "" {
 		return name
 	}
 	return namespace + "/" + name
-}
-
-// toolOwners knows at which threads a connection has tools, and the tools it offers to all
-// its threads. Its lock is a leaf.
-type toolOwners struct {
-	mu      sync.Mutex
-	threads map[Peer]map[*Thread]bool
-	common  map[Peer][]*boundTool
-}
-
-func (o *toolOwners) bound(p Peer, t *Thread) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.threads == nil {
-		o.threads = map[Peer]map[*Thread]bool{}
-	}
-	if o.threads[p] == nil {
-		o.threads[p] = map[*Thread]bool{}
-	}
-	o.threads[p][t] = true
-}
-
-func (o *toolOwners) setCommon(p Peer, tools []*boundTool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.common == nil {
-		o.common = map[Peer][]*boundTool{}
-	}
-	o.common[p] = tools
-}
-
-func (o *toolOwners) commonOf(p Peer) []*boundTool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.common[p]
-}
-
-// left takes a connection that is gone from the threads where it had tools. Calls that
-// wait for it get the time of toolReconnectMs.
-func (o *toolOwners) left(p Peer) {
-	o.mu.Lock()
-	threads := o.threads[p]
-	delete(o.threads, p)
-	delete(o.common, p)
-	o.mu.Unlock()
-	for t := range threads {
-		t.mu.Lock()
-		t.toolsLeft(p)
-		t.mu.Unlock()
-	}
 }
 
 // compileTools checks what a client wants to offer. An error names the tool's field, and
@@ -110,12 +66,13 @@ func (c Call) offers(tools []protocol.Tool) ([]*boundTool, error) {
 }
 
 // bind makes the tools of a connection those of the thread that it offers, in place of the
-// ones it offered before; names that another client offered are taken over. t.mu is held.
+// ones it offered before, or an older connection of the same instance, whose loss may not be
+// noticed yet; names that another client offered are taken over. t.mu is held.
 func (x *change) bind(p Peer, tools []*boundTool) {
 	t := x.t
 	c := p.Caller()
 	for key, b := range t.tools {
-		if b.peer == p || b.peer == nil && b.inst != "" && b.inst == c.InstanceID && b.user == c.User {
+		if b.peer == p || b.offeredBy(c) {
 			delete(t.tools, key)
 		}
 	}
@@ -158,7 +115,7 @@ func (x *change) resend(p Peer) []string {
 		return pending
 	}
 	for _, a := range t.run.asks {
-		if a.kind == askTool && t.tools[a.call.key] != nil && t.tools[a.call.key].peer == p && a.call.owner != p {
+		if t.mustResend(a, p) {
 			pending = append(pending, a.id)
 			x.out = append(x.out, effect{kind: call, fn: func(err error) {
 				if err == nil && !a.over {
@@ -168,6 +125,16 @@ func (x *change) resend(p Peer) []string {
 		}
 	}
 	return pending
+}
+
+// mustResend reports whether an ask is a call of a tool that this client offers now, and is
+// with another or with nobody.
+func (t *Thread) mustResend(a *ask, p Peer) bool {
+	if a.kind != askTool || a.call.owner == p {
+		return false
+	}
+	b := t.tools[a.call.key]
+	return b != nil && b.peer == p
 }
 
 // ToolRegister offers tools that the calling client carries out: to one thread or, without
@@ -182,15 +149,20 @@ func (m *Manager) ToolRegister(c Call, p protocol.ToolRegisterParams, r Reply[pr
 		r(protocol.ToolRegisterResult{}, err)
 		return
 	}
+	set := func(_ *Thread, x *change) { x.bind(c.Peer, tools) }
 	if p.ThreadID == "" {
-		m.registerCommon(c, tools, r)
+		m.changeCommon(c, p.ExpectedGeneration, tools, r, set)
 		return
 	}
-	m.changeTools(c, p.ThreadID, p.IdempotencyKey, p.ExpectedGeneration, r, func(t *Thread, x *change) { x.bind(c.Peer, tools) })
+	m.changeTools(c, p.ThreadID, p.IdempotencyKey, p.ExpectedGeneration, r, set)
 }
 
-// changeTools is the way of every change of a thread's tools.
+// changeTools is the way of every change of a thread's tools. An idempotency key counts on
+// one connection only: tools that were bound to another one are not bound to this.
 func (m *Manager) changeTools(c Call, id, key string, expected *uint64, r Reply[protocol.ToolRegisterResult], set func(*Thread, *change)) {
+	if key != "" {
+		key = c.Caller.ConnectionID + " " + key
+	}
 	mutate(m, c, id, key, r, func(t *Thread, x *change) (protocol.ToolRegisterResult, error) {
 		if expected != nil && *expected != t.st.Binding {
 			e := protocol.Errorf(protocol.CodeStaleBinding, "the tool binding has changed")
@@ -205,8 +177,17 @@ func (m *Manager) changeTools(c Call, id, key string, expected *uint64, r Reply[
 	})
 }
 
-// registerCommon offers tools to all threads of the connection.
-func (m *Manager) registerCommon(c Call, tools []*boundTool, r Reply[protocol.ToolRegisterResult]) {
+// changeCommon changes the tools that the connection offers to all its threads, and with set
+// those of each that it has.
+func (m *Manager) changeCommon(c Call, expected *uint64, tools []*boundTool, r Reply[protocol.ToolRegisterResult], set func(*Thread, *change)) {
+	err := m.refuse()
+	if expected != nil {
+		err = protocol.InvalidParams("expectedGeneration", "is that of one thread; name it in threadId")
+	}
+	if err != nil {
+		r(protocol.ToolRegisterResult{}, err)
+		return
+	}
 	m.tools.setCommon(c.Peer, tools)
 	ids := m.owners.threads(c.Caller.ConnectionID)
 	res := protocol.ToolRegisterResult{PendingCalls: []string{}}
@@ -219,26 +200,27 @@ func (m *Manager) registerCommon(c Call, tools []*boundTool, r Reply[protocol.To
 			res.PendingCalls = append(res.PendingCalls, one.PendingCalls...)
 			mu.Unlock()
 			left.done()
-		}, func(t *Thread, x *change) { x.bind(c.Peer, tools) })
+		}, set)
 	}
 }
 
 // ToolUnregister takes tools back: the named ones, or all that the connection offers.
 func (m *Manager) ToolUnregister(c Call, p protocol.ToolUnregisterParams, r Reply[protocol.ToolRegisterResult]) {
-	if p.ThreadID == "" {
-		keep := slices.DeleteFunc(slices.Clone(m.tools.commonOf(c.Peer)), func(b *boundTool) bool { return named(p.Tools, b) })
-		m.registerCommon(c, keep, r)
+	if c.Peer == nil {
+		r(protocol.ToolRegisterResult{}, protocol.InvalidParams("tools", "need a connection that carries them out"))
 		return
 	}
-	m.changeTools(c, p.ThreadID, p.IdempotencyKey, p.ExpectedGeneration, r, func(t *Thread, x *change) {
-		for key, b := range t.tools {
-			if b.peer == c.Peer && named(p.Tools, b) {
-				delete(t.tools, key)
-			}
-		}
+	set := func(t *Thread, x *change) {
+		maps.DeleteFunc(t.tools, func(_ string, b *boundTool) bool { return b.peer == c.Peer && named(p.Tools, b) })
 		t.st.Binding++
 		x.row = true
-	})
+	}
+	if p.ThreadID == "" {
+		keep := slices.DeleteFunc(slices.Clone(m.tools.commonOf(c.Peer)), func(b *boundTool) bool { return named(p.Tools, b) })
+		m.changeCommon(c, p.ExpectedGeneration, keep, r, set)
+		return
+	}
+	m.changeTools(c, p.ThreadID, p.IdempotencyKey, p.ExpectedGeneration, r, set)
 }
 
 // named reports whether a tool is one of the names; no names mean all.
@@ -261,22 +243,55 @@ func (m *Manager) ToolList(c Call, p protocol.ThreadParams, r Reply[protocol.Too
 	t.tell(effect{kind: call, ticket: t.lastTicket(), fn: func(err error) { r(res, err) }})
 }
 
-// toolsLeft notes that a client is gone. Its tools stay offered: it may come back. t.mu is
-// held.
+// toolsLeft notes that a client is gone. Its tools stay offered: it may come back, or have
+// come back before its loss was noticed. t.mu is held.
 func (t *Thread) toolsLeft(p Peer) {
 	for _, b := range t.tools {
 		if b.peer == p {
 			b.peer = nil
 		}
 	}
+	if t.run != nil {
+		for _, a := range t.run.asks {
+			if a.kind == askTool && a.call.owner == p {
+				t.orphanCall(a)
+			}
+		}
+	}
+	for _, s := range t.subs {
+		t.returned(s.peer)
+	}
+}
+
+// toolsRevoked takes the tools from clients that may not change the thread any more, and the
+// calls that they carry out. t.mu is held.
+func (t *Thread) toolsRevoked() {
+	mayNot := func(user string) bool { return t.st.role(user) != protocol.RoleParticipant }
+	maps.DeleteFunc(t.tools, func(_ string, b *boundTool) bool { return mayNot(b.user) })
 	if t.run == nil {
 		return
 	}
 	for _, a := range t.run.asks {
-		if a.kind == askTool && a.call.owner == p {
+		if a.kind == askTool && a.call.owner != nil && mayNot(a.call.owner.Caller().User) {
 			t.orphanCall(a)
 		}
 	}
+}
+
+// noTools forgets the tools of a thread that has ended. t.mu is held.
+func (t *Thread) noTools() {
+	t.tools = nil
+	t.m.tools.forget(t)
+}
+
+// bound reports whether a client that is there offers tools to the thread. t.mu is held.
+func (t *Thread) bound() bool {
+	for _, b := range t.tools {
+		if b.peer != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // returned gives a client that subscribes its tools back, if it is the same instance as
@@ -288,7 +303,7 @@ func (t *Thread) returned(p Peer) {
 	}
 	back := false
 	for _, b := range t.tools {
-		if b.peer == nil && b.inst == c.InstanceID && b.user == c.User {
+		if b.peer == nil && b.offeredBy(c) {
 			b.peer, back = p, true
 		}
 	}
@@ -300,7 +315,7 @@ func (t *Thread) returned(p Peer) {
 		return
 	}
 	for _, a := range t.run.asks {
-		if a.kind == askTool && a.told {
+		if t.mustResend(a, p) {
 			t.sendCall(a)
 		}
 	}
@@ -340,7 +355,7 @@ func (r *run) tools() []protocol.Tool {
 // reconnectTime is how long a call waits for a client that is gone.
 func (r *run) reconnectTime() time.Duration {
 	if ms := r.conf.ToolReconnectMs; ms != nil {
-		return time.Duration(max(*ms, 0)) * time.Millisecond
+		return milliseconds(*ms)
 	}
 	return 30 * time.Second
 }

@@ -24,9 +24,9 @@ type toolCall struct {
 func (r *run) Call(ctx context.Context, c turn.ToolCall) (protocol.ToolCallResult, error) {
 	t := r.t
 	t.mu.Lock()
-	if t.run != r || r.ctx.Err() != nil {
+	if err := r.mayAsk(len(c.Arguments)); err != nil {
 		t.mu.Unlock()
-		return protocol.ToolCallResult{}, context.Cause(r.ctx)
+		return protocol.ToolCallResult{}, err
 	}
 	if len(bytes.TrimSpace(c.Arguments)) == 0 {
 		c.Arguments = json.RawMessage("{}")
@@ -55,11 +55,11 @@ func (r *run) Call(ctx context.Context, c turn.ToolCall) (protocol.ToolCallResul
 // may not. t.mu is held.
 func (r *run) refuseCall(c turn.ToolCall) *protocol.ItemFailure {
 	key := toolKey(c.Namespace, c.Tool)
+	if r.t.tools[key] == nil {
+		return &protocol.ItemFailure{Code: protocol.ToolErrUnavailable, Message: "no client offers the tool " + key}
+	}
 	b := r.offered[key]
 	if b == nil {
-		if r.t.tools[key] == nil {
-			return &protocol.ItemFailure{Code: protocol.ToolErrUnavailable, Message: "no client offers the tool " + key}
-		}
 		text := "tool " + key + " was not offered to this turn"
 		if r.turn.Mode != "" {
 			text = "tool " + key + " is not offered in mode " + r.turn.Mode
@@ -130,25 +130,29 @@ func (t *Thread) sendCall(a *ask) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if a.over || a.call.owner != p {
-			t.m.count("answers.late")
+			t.m.LateAnswer()
 			return
 		}
 		a.take(p, raw, err)
 	})
 }
 
-// orphanCall gives a call whose client is gone some time for it to come back.
+// orphanCall gives a call whose client is gone some time for it to come back. t.mu is held.
 func (t *Thread) orphanCall(a *ask) {
 	a.call.owner = nil
+	for _, withdraw := range a.sent {
+		withdraw()
+	}
 	clear(a.sent)
 	if a.call.gone != nil || a.over {
 		return
 	}
 	r := a.it.r
-	a.call.gone = time.AfterFunc(r.reconnectTime(), func() {
+	var gone *time.Timer
+	gone = time.AfterFunc(r.reconnectTime(), func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if t.run != r || a.over || a.call.owner != nil || t.m.refuse() != nil {
+		if t.run != r || a.over || a.call.gone != gone || t.m.cannotKeep() != nil {
 			return
 		}
 		x := t.begin()
@@ -157,11 +161,12 @@ func (t *Thread) orphanCall(a *ask) {
 		}})
 		x.commit(nil)
 	})
+	a.call.gone = gone
 }
 
 // callAnswered takes a client's response to a call.
 func (t *Thread) callAnswered(a *ask, raw json.RawMessage, err error) {
-	if t.m.refuse() != nil {
+	if t.m.cannotKeep() != nil {
 		return
 	}
 	x := t.begin()

@@ -18,12 +18,12 @@ var broken = map[string]struct {
 	agent turn.Agent
 	says  string
 }{
-	"deaf": {agentFunc(func(ctx context.Context, _ turn.Input, out turn.Emitter) error {
+	"deaf": {agentFunc(func(ctx context.Context, in turn.Input, out turn.Emitter) error {
 		say(out, "Hello")
-		if _, ok := ctx.Deadline(); !ok && ctx.Done() != nil {
+		if in.Turn.ID == works {
 			<-ctx.Done()
+			<-time.After(200 * time.Millisecond)
 		}
-		<-time.After(200 * time.Millisecond)
 		return ctx.Err()
 	}), "after its context had ended; want"},
 	"leaking": {agentFunc(func(ctx context.Context, _ turn.Input, out turn.Emitter) error {
@@ -44,15 +44,20 @@ var broken = map[string]struct {
 		it.Complete(func(it *protocol.Item) { it.Text = "Hello" })
 		return nil
 	}), `was streamed as "Hel" and says "Hello"`},
-	"stubborn": {agentFunc(func(ctx context.Context, _ turn.Input, out turn.Emitter) error {
+	"stubborn": {agentFunc(func(ctx context.Context, in turn.Input, out turn.Emitter) error {
 		_, _ = out.Approve(ctx, turn.Approval{Kind: "command", Operation: "ls"})
 		say(out, "Hello")
+		if in.Turn.ID == works {
+			<-ctx.Done()
+		}
 		return nil
 	}), `it should fail with "the daemon cannot go on"`},
-	"shared": {&shared{}, "want \"Hello\""},
-	"silent": {agentFunc(func(context.Context, turn.Input, turn.Emitter) error { return nil }), "said \"\"; want"},
+	"shared":    {&shared{}, "want \"Hello\""},
+	"silent":    {agentFunc(func(context.Context, turn.Input, turn.Emitter) error { return nil }), "said \"\"; want"},
 	"panicking": {agentFunc(func(context.Context, turn.Input, turn.Emitter) error { panic("oh") }), "the agent panicked"},
 }
+
+const works = "trn_2"
 
 type agentFunc func(ctx context.Context, in turn.Input, out turn.Emitter) error
 
@@ -83,14 +88,14 @@ func TestBrokenAgents(t *testing.T) {
 	if name := os.Getenv(variable); name != "" {
 		in := turn.Input{Turn: protocol.Turn{ID: "trn_1"}}
 		agenttest.Run(t, func(testing.TB) turn.Agent { return broken[name].agent }, agenttest.Cases{
-			Says: in, Text: "Hello", Works: in, Approves: in, Within: 50 * time.Millisecond,
+			Says: in, Text: "Hello", Works: turn.Input{Turn: protocol.Turn{ID: works}}, Approves: in, Within: 50 * time.Millisecond,
 		})
 		return
 	}
 	for name, b := range broken {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestBrokenAgents$", "-test.timeout=20s")
+			cmd := exec.Command(os.Args[0], "-test.run=^TestBrokenAgents$", "-test.failfast", "-test.timeout=20s")
 			cmd.Env = append(os.Environ(), variable+"="+name)
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), b.says) {

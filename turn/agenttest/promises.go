@@ -85,7 +85,9 @@ func (k *kit) run(ctx context.Context, r *Recorder, in turn.Input) turn.Outcome 
 // completes runs a turn that must complete.
 func (k *kit) completes(r *Recorder, in turn.Input) {
 	k.Helper()
-	if o := k.run(k.Context(), r, in); o.Status != protocol.TurnCompleted {
+	ctx, cancel := context.WithTimeout(k.Context(), patience)
+	defer cancel()
+	if o := k.run(ctx, r, in); o.Status != protocol.TurnCompleted {
 		k.Errorf("the turn %s; it should complete: %+v", o.Status, o.Error)
 	}
 }
@@ -212,12 +214,14 @@ func interruptedAlone(k *kit) {
 	var other, r Recorder
 	works := begun(&other)
 	stop, done := k.start(&other, in)
-	k.cut(&r, in, begun(&r))
 	select {
 	case <-works:
+	case o := <-done:
+		k.Fatalf("the turn ended before it was interrupted: %s %+v", o.Status, o.Error)
 	case <-time.After(patience):
-		k.Error("the other turn did not begin")
+		k.Fatal("the turn did not begin")
 	}
+	k.cut(&r, in, begun(&r))
 	select {
 	case o := <-done:
 		k.Fatalf("the end of a turn ended another: %s %+v", o.Status, o.Error)

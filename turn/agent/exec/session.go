@@ -20,6 +20,9 @@ func (a *agent) Run(ctx context.Context, in turn.Input, out turn.Emitter) error 
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	p, err := a.start(in.Turn.ThreadID)
 	if err != nil {
 		return err
