@@ -145,7 +145,7 @@ func (d *daemon) tryReadBook(id string) *book {
 func openItems(read value) map[string]string {
 	open := map[string]string{}
 	for _, it := range read.List("activeTurn.items") {
-		if it.Str("status") == "inProgress" && !slices.Contains([]string{"approval", "question"}, it.Str("type")) {
+		if it.Str("status") == "inProgress" {
 			open[it.Str("id")] = itemText(it)
 		}
 	}

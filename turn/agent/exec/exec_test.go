@@ -136,16 +136,16 @@ func TestWrongLines(t *testing.T) {
 }
 
 func TestLineLimit(t *testing.T) {
-	long := func(n int) string { return `{"type":"text","text":"` + strings.Repeat("x", n) + `"}` }
-	o := script(long(60_000))
-	o.MaxLineBytes = 61_000
-	if o, r := run(t, o, say("x")); o.Status != protocol.TurnCompleted || len(r.Text()) != 60_000 {
+	long := func(n int) Options {
+		o := shell(fmt.Sprintf(`printf '{"type":"text","text":"'; head -c %d /dev/zero | tr '\0' x; echo '"}'`, n))
+		o.MaxLineBytes = 61_000
+		return o
+	}
+	if o, r := run(t, long(60_000), say("x")); o.Status != protocol.TurnCompleted || len(r.Text()) != 60_000 {
 		t.Errorf("%+v", o.Error)
 	}
 	for _, n := range []int{61_000, 200_000} {
-		o := script(long(n))
-		o.MaxLineBytes = 61_000
-		if o, _ := run(t, o, say("x")); o.Error == nil || o.Error.Message != "the program wrote a line of more than 61000 bytes" {
+		if o, _ := run(t, long(n), say("x")); o.Error == nil || o.Error.Message != "the program wrote a line of more than 61000 bytes" {
 			t.Errorf("%d bytes: %+v", n, o.Error)
 		}
 	}

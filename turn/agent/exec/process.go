@@ -112,7 +112,7 @@ func (a *agent) dir() string {
 // bare takes from an error the name of the program, which is said already.
 func bare(err error) error {
 	if e, ok := errors.AsType[*osexec.Error](err); ok {
-		return e.Err
+		err = e.Err
 	}
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
