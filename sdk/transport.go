@@ -114,7 +114,11 @@ func (t *wsTransport) write(message []byte) error {
 }
 
 func (t *wsTransport) close() error {
-	return t.conn.Close(websocket.StatusNormalClosure, "")
+	err := t.conn.Close(websocket.StatusNormalClosure, "")
+	if errors.Is(err, io.EOF) {
+		return nil // the daemon closed it without saying good bye, which is no worse
+	}
+	return err
 }
 
 func (t *wsTransport) abort() { _ = t.conn.CloseNow() }

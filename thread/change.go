@@ -59,7 +59,10 @@ func (x *change) touchActive() {
 // change's events are told, with a typed error where it was not kept; t.mu is held then.
 func (x *change) commit(done func(error)) {
 	t := x.t
-	tk := &ticket{}
+	if x.row && !x.batch.Delete {
+		x.batch.Row = t.row()
+	}
+	tk := x.ticket()
 	if done != nil {
 		t.effects = append(t.effects, effect{kind: call, ticket: tk, fn: done})
 	}
@@ -70,9 +73,6 @@ func (x *change) commit(done func(error)) {
 	if !x.quiet {
 		t.tellRuntime(tk)
 	}
-	if x.row && !x.batch.Delete {
-		x.batch.Row = t.row()
-	}
 	t.touch()
 	defer func() {
 		if x.then != nil {
@@ -80,7 +80,6 @@ func (x *change) commit(done func(error)) {
 		}
 	}()
 	if empty(x.batch) {
-		tk.done = true
 		t.flush()
 		return
 	}
@@ -93,6 +92,18 @@ func (x *change) commit(done func(error)) {
 		}
 		t.flush()
 	})
+}
+
+// ticket is what the change's effects wait for. A change with nothing to keep is kept when
+// all before it is.
+func (x *change) ticket() *ticket {
+	if !empty(x.batch) {
+		return &ticket{}
+	}
+	if last := x.t.lastTicket(); last != nil {
+		return last
+	}
+	return &ticket{done: true}
 }
 
 func empty(b *storage.Batch) bool {

@@ -36,7 +36,7 @@ func newCoalescer(s *Subscription, c protocol.Coalesce) *coalescer {
 	if c.MaxDelayMs <= 0 {
 		c.MaxDelayMs = 50
 	}
-	return &coalescer{s: s, maxBytes: c.MaxBytes, maxDelay: time.Duration(c.MaxDelayMs) * time.Millisecond}
+	return &coalescer{s: s, maxBytes: c.MaxBytes, maxDelay: milliseconds(c.MaxDelayMs)}
 }
 
 // add takes a delta. False: there was no room for what had to leave.

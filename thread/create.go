@@ -165,7 +165,7 @@ func newPolicy(p *protocol.QueuePolicy) protocol.QueuePolicy {
 func (x *change) started(c Call, subscribe bool) {
 	t := x.t
 	x.batch.Create, x.row, x.quiet = true, true, true
-	t.m.owners.take(t.id, c.Caller)
+	x.own(c.Caller)
 	if subscribe {
 		x.join(c)
 	}
@@ -268,7 +268,7 @@ func (m *Manager) findReusable(c Call, key string) (*Thread, error) {
 // and subscribes the caller.
 func (x *change) takenUp(c Call, subscribe bool) {
 	t := x.t
-	t.m.owners.take(t.id, c.Caller)
+	x.own(c.Caller)
 	if t.st.Thread.Status == protocol.StatusPaused {
 		x.setStatus(protocol.StatusActive)
 	}

@@ -1,6 +1,7 @@
 package thread
 
 import (
+	"context"
 	"slices"
 
 	"github.com/spoolhq/spool/protocol"
@@ -62,6 +63,25 @@ func (t *Thread) flush() {
 		t.effects = nil
 	}
 	t.flushing = false
+}
+
+// settle waits until the thread has told all it has to say, or ctx ends.
+func (t *Thread) settle(ctx context.Context) {
+	for {
+		t.mu.Lock()
+		if len(t.effects) == 0 {
+			t.mu.Unlock()
+			return
+		}
+		told := make(chan struct{})
+		t.tell(effect{kind: call, fn: func(error) { close(told) }})
+		t.mu.Unlock()
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // let lets one effect out.

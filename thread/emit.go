@@ -3,6 +3,7 @@ package thread
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,7 +76,7 @@ func (r *run) Begin(init protocol.Item) turn.Item {
 	t := r.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.run != r {
+	if t.run != r || r.tooLarge(int64(size(&init))) {
 		return &openItem{r: r, closed: true, item: init}
 	}
 	return r.begun(init)
@@ -318,12 +319,11 @@ func (r *run) Plan(entries []protocol.PlanEntry) {
 	if r.plan == nil {
 		r.plan = r.begun(protocol.Item{Type: protocol.ItemPlan})
 	}
+	entries = slices.Clone(entries) // the agent may go on to use its list
 	r.plan.item.Entries = entries
 	x := t.begin()
 	emit(x, protocol.EventPlanUpdated, protocol.PlanUpdatedEvent{Header: x.next(r.turn.ID, r.plan.item.ID, r.turn.TraceID), Entries: entries})
 	x.commit(nil)
-	r.plan.whole = true
-	r.saveSoon(r.plan)
 }
 
 // Event says something to the people who watch.

@@ -48,7 +48,7 @@ func TestFailedCommit(t *testing.T) {
 			t.Errorf("told what is not kept: %s", methods(got))
 		}
 		<-h.over // the agent was stopped
-		if a := <-waits; protocol.AsError(a.err).Code != protocol.CodeStorageUnavailable {
+		if a := now(t, waits); protocol.AsError(a.err).Code != protocol.CodeStorageUnavailable {
 			t.Errorf("turn/wait: %+v %v", a.result, a.err)
 		}
 		if w.m.AcceptingTurns() {
@@ -102,8 +102,8 @@ func TestFailedCommitTakesLaterOnesAlong(t *testing.T) {
 		d.broken.Store(true)
 		inner.lift()
 		for what, err := range map[string]error{
-			"rename": (<-renamed).err, "run": (<-queued).err, "run and wait": (<-waits).err,
-			"subscribe": (<-subscribed).err, "queue/list": (<-listed).err, "read": read.err,
+			"rename": now(t, renamed).err, "run": now(t, queued).err, "run and wait": now(t, waits).err,
+			"subscribe": now(t, subscribed).err, "queue/list": now(t, listed).err, "read": read.err,
 		} {
 			if protocol.AsError(err).Code != protocol.CodeStorageUnavailable {
 				t.Errorf("%s: %v", what, err)

@@ -32,7 +32,10 @@ func (x *change) endRun(r *run, out turn.Outcome) {
 	}
 	x.requeueSteers(r)
 	tn := r.turn
-	tn.Status, tn.Error, tn.CancelReason, tn.CancelledBy, tn.CompletedAt = out.Status, out.Error, out.Reason, r.by, x.at
+	tn.Status, tn.Error, tn.CancelReason, tn.CompletedAt = out.Status, out.Error, out.Reason, x.at
+	if out.Status == protocol.TurnCancelled {
+		tn.CancelledBy = r.by // else it had failed before it was interrupted
+	}
 	tn.Text = r.text()
 	if r.used {
 		usage := r.usage
@@ -133,15 +136,18 @@ func (x *change) terminal(tn protocol.Turn, entry storage.TurnEntry, queue *prot
 }
 
 // requeueSteers turns what was steered into the run and not taken into queued turns, in
-// order, at the head of the queue.
+// order, at the head of the queue; items wait for the next turn.
 func (x *change) requeueSteers(r *run) {
 	t := x.t
 	steers := t.st.Steers
 	t.st.Steers = nil
-	for i := len(steers) - 1; i >= 0; i-- {
-		if s := steers[i]; s.Items != nil {
+	for _, s := range steers {
+		if s.Items != nil {
 			x.pend(s.Items)
-		} else {
+		}
+	}
+	for _, s := range slices.Backward(steers) {
+		if s.Items == nil {
 			x.enqueueFirst(t.newTurn(turnDraft{input: s.Input, sender: s.Sender, by: s.By, traceID: s.TraceID, config: r.turn.Config, mode: r.turn.Mode}))
 		}
 	}

@@ -143,6 +143,7 @@ func (x *change) attachPending(r *run) {
 
 // attach appends items that were steered into the running turn; the last is returned.
 func (x *change) attach(r *run, items []protocol.Item) protocol.Item {
+	items = slices.Clone(items) // they were the answer of a request, too
 	for i := range items {
 		if items[i].Type == protocol.ItemUserMessage {
 			items[i].Delivery = protocol.DeliverySteer
@@ -153,10 +154,11 @@ func (x *change) attach(r *run, items []protocol.Item) protocol.Item {
 }
 
 func (x *change) attachAs(op string, r *run, items []protocol.Item) {
-	items = slices.Clone(items)
 	for i := range items {
 		items[i].TurnID = r.turn.ID
 		r.items = append(r.items, &openItem{r: r, item: items[i], closed: true})
+		delete(x.t.touched, items[i].ID) // it is in the turn's items now
+		delete(x.t.latest, items[i].ID)
 	}
 	x.changed(op, r.turn.ID, items, false)
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/spoolhq/spool/storage"
 )
 
 // janitor unloads idle threads and forgets old idempotency keys, until the Manager stops.
@@ -21,8 +23,10 @@ func (m *Manager) janitor() {
 			m.unloadIdle()
 		case <-prune.C:
 			before := time.Now().Add(-m.limits.KeyRetention).UnixMilli()
-			if _, err := m.cfg.Store.PruneKeys(m.stopped, before); err != nil && m.stopped.Err() == nil {
-				m.log.Warn().Err(err).Msg("old idempotency keys could not be removed")
+			for _, s := range []storage.Store{m.cfg.Store, m.cfg.Ephemeral} {
+				if _, err := s.PruneKeys(m.stopped, before); err != nil && m.stopped.Err() == nil {
+					m.log.Warn().Err(err).Msg("old idempotency keys could not be removed")
+				}
 			}
 		}
 	}
@@ -31,14 +35,9 @@ func (m *Manager) janitor() {
 func (m *Manager) unloadIdle() {
 	limit := time.Now().Add(-m.limits.IdleUnload)
 	for _, t := range m.loaded() {
-		select {
-		case <-t.ready:
-		default:
-			continue
-		}
 		m.mu.Lock()
 		t.mu.Lock()
-		if t.idle() && t.lastUse.Before(limit) {
+		if m.threads[t.id] == t && t.idle() && t.lastUse.Before(limit) {
 			t.gone = true
 			delete(m.threads, t.id)
 		}

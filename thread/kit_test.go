@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,6 +38,8 @@ type world struct {
 	cfg   thread.Config
 	hooks faulty.Hooks // beside the crash
 	gate  *gate        // of gated
+
+	without string // an agent that is not configured
 
 	m       *thread.Manager
 	agent   *agent
@@ -107,6 +110,7 @@ func (w *world) tryOpen() error {
 		{Name: "test", Kind: "test", Agent: w.agent, Modes: []protocol.Mode{{ID: "plan"}, {ID: "build"}}},
 		{Name: "other", Kind: "test", Agent: w.agent},
 	}
+	cfg.Agents = slices.DeleteFunc(cfg.Agents, func(s turn.Spec) bool { return s.Name == w.without })
 	m, err := thread.Open(context.Background(), cfg)
 	w.m = m
 	return err
@@ -214,6 +218,19 @@ func do[P, R any](t tb, method func(thread.Call, P, thread.Reply[R]), c thread.C
 	}
 	synctest.Wait()
 	return r
+}
+
+// now gives the answer that a request must have by now.
+func now[R any](t tb, got chan answer[R]) answer[R] {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case a := <-got:
+		return a
+	default:
+		t.Fatalf("a request has no answer")
+		panic("unreachable")
+	}
 }
 
 // refused is try for what must be refused with a code.

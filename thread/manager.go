@@ -104,9 +104,9 @@ func (l Limits) withDefaults() Limits {
 
 // Shutdown stops all work: nothing new starts, running turns get the time of drain, then
 // they are cancelled with reason shutdown and get the interrupt grace. It returns when all
-// turns have ended and their ends are with the store, which must be open until then; where
-// ctx ends it does not wait for agents any more. Queued turns stay and run at the next
-// start..
+// turns have ended and their ends are kept and told; where ctx ends it waits neither for
+// agents nor for the store any more. Queued turns stay and run at the next start. The store
+// must be open until then.
 func (m *Manager) Shutdown(ctx context.Context, drain time.Duration) error {
 	m.stopping.Store(true)
 	m.spawning.Lock()
@@ -118,6 +118,9 @@ func (m *Manager) Shutdown(ctx context.Context, drain time.Duration) error {
 		close(idle)
 	}()
 	defer func() {
+		for _, t := range m.loaded() {
+			t.settle(ctx)
+		}
 		m.stop()
 		m.owners.leaveTimers()
 		m.work.Wait()
@@ -205,7 +208,11 @@ func (m *Manager) loaded() []*Thread {
 	defer m.mu.Unlock()
 	all := make([]*Thread, 0, len(m.threads))
 	for _, t := range m.threads {
-		all = append(all, t)
+		select {
+		case <-t.ready:
+			all = append(all, t)
+		default: // its first user has it, without a lock
+		}
 	}
 	return all
 }

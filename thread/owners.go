@@ -62,6 +62,13 @@ func (o *owners) drop(thread string) {
 	delete(o.of, thread)
 }
 
+// owned reports whether a thread belongs to a connection.
+func (o *owners) owned(thread string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.of[thread] != ""
+}
+
 // threads returns the threads of a connection, in the order of their ids.
 func (o *owners) threads(conn string) []string {
 	o.mu.Lock()
@@ -79,6 +86,16 @@ func (o *owners) leave(conn string) []string {
 	}
 	delete(o.conn, conn)
 	return threads
+}
+
+// own gives the thread to the caller's connection.
+func (x *change) own(c Caller) {
+	t := x.t
+	t.m.owners.take(t.id, c)
+	if h := (holder{c.User, c.InstanceID}); t.st.tied() && t.st.Holder != h {
+		t.st.Holder = h
+		x.row = true
+	}
 }
 
 // Owned returns how many threads belong to a connection.
@@ -118,10 +135,10 @@ func (m *Manager) Detach(p Peer) {
 		if err != nil {
 			continue
 		}
-		l := t.st.Thread.Lifetime
+		tied, l := t.st.tied(), t.st.Thread.Lifetime
 		t.mu.Unlock()
-		if l.Mode == protocol.LifetimeConnection || l.OnDisconnect != protocol.DisconnectContinue {
-			m.orphaned(id, c.User, c.InstanceID, time.Duration(l.GraceMs)*time.Millisecond)
+		if tied || l.OnDisconnect == protocol.DisconnectInterrupt {
+			m.orphaned(id, c.User, c.InstanceID, milliseconds(l.GraceMs))
 		}
 	}
 }
@@ -156,12 +173,11 @@ func (m *Manager) disconnected(id, user string) {
 		return
 	}
 	defer t.mu.Unlock()
-	if m.refuse() != nil {
-		return // the next start sees to it
+	if m.refuse() != nil || m.owners.owned(id) {
+		return // the next start sees to it; or somebody has taken it in the last moment
 	}
-	l := t.st.Thread.Lifetime
-	switch {
-	case l.Mode == protocol.LifetimeConnection || l.OnDisconnect == protocol.DisconnectEnd:
+	switch l := t.st.Thread.Lifetime; {
+	case t.st.tied():
 		if t.st.Thread.Status == protocol.StatusEnded {
 			return
 		}

@@ -34,8 +34,10 @@ func (t *Thread) waiting() []protocol.Turn {
 // lastTicket returns the newest commit that is not told yet, so that what is read under
 // the lock is answered when it is kept.
 func (t *Thread) lastTicket() *ticket {
-	if n := len(t.effects); n > 0 {
-		return t.effects[n-1].ticket
+	for i := len(t.effects) - 1; i >= 0; i-- {
+		if tk := t.effects[i].ticket; tk != nil {
+			return tk
+		}
 	}
 	return nil
 }

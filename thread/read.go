@@ -170,15 +170,31 @@ func (m *Manager) TurnsList(c Call, p protocol.ThreadTurnsListParams, r Reply[pr
 	r(res, nil)
 }
 
-// entries returns the index entries behind a cursor, a turn id.
+// entries returns the index entries behind a cursor, a turn id: as many as limit where there
+// are so many. Turns that came after the moment of the view are left out.
 func (v *view) entries(c Call, cursor string, limit int, order protocol.ListOrder) ([]storage.TurnEntry, error) {
-	q := storage.TurnQuery{Limit: limit, Desc: order == protocol.OrderDesc}
-	if q.Desc {
-		q.Before = cursor
-	} else {
-		q.After = cursor
+	var all []storage.TurnEntry
+	for {
+		q := storage.TurnQuery{Limit: limit - len(all), Desc: order == protocol.OrderDesc}
+		if q.Desc {
+			q.Before = cursor
+		} else {
+			q.After = cursor
+		}
+		page, err := v.store.Turns(c.Context, v.t.id, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range page {
+			if e.Accepted <= v.head {
+				all = append(all, e)
+			}
+			cursor = e.ID
+		}
+		if len(page) < q.Limit || len(all) == limit {
+			return all, nil
+		}
 	}
-	return v.store.Turns(c.Context, v.t.id, q)
 }
 
 // ItemsList returns a page of items: turn after turn in the order in which they were

@@ -1,11 +1,11 @@
 package thread
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
@@ -46,9 +46,8 @@ func (m *Manager) recoverThread(ctx context.Context, id string) error {
 	x.startNext()
 	done := make(chan error, 1)
 	x.commit(func(err error) { done <- err })
-	l := t.st.Thread.Lifetime
-	if t.st.Thread.Status != protocol.StatusEnded && (l.Mode == protocol.LifetimeConnection || l.OnDisconnect == protocol.DisconnectEnd) {
-		m.orphaned(id, t.st.Thread.Owner, "", time.Duration(l.GraceMs)*time.Millisecond)
+	if t.st.Thread.Status != protocol.StatusEnded && t.st.tied() {
+		m.orphaned(id, cmp.Or(t.st.Holder.User, t.st.Thread.Owner), t.st.Holder.Instance, milliseconds(t.st.Thread.Lifetime.GraceMs))
 	}
 	t.mu.Unlock()
 	err = <-done
@@ -91,7 +90,7 @@ func (x *change) loseTurn(ctx context.Context, tn protocol.Turn, entry storage.T
 		if it.closed {
 			continue
 		}
-		if s := saved[it.item.ID]; s != nil {
+		if s := saved[it.item.ID]; s != nil && it.item.Type != protocol.ItemPlan { // each plan is in the journal
 			it.item, it.buf = s.item, s.buf
 		}
 		x.abandonItem(it)

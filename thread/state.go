@@ -20,6 +20,7 @@ type state struct {
 	After    []deferred       `json:"after,omitempty"`    // to be done when the running turn ends, in this order
 	Base     uint64           `json:"base,omitempty"`     // seq of the newest thread/items/replace
 	LastEdit uint64           `json:"lastEdit,omitempty"` // seq of the newest event that changed items of turns that had ended, or removed them
+	Holder   holder           `json:"holder,omitzero"`    // whose connection a tied thread belongs to
 	Allowed  []string         `json:"allowed,omitempty"`  // scope keys of acceptForThread
 	Binding  uint64           `json:"binding,omitempty"`  // generation of the tool binding
 	Turns    int              `json:"turns,omitempty"`    // in the turn index
@@ -34,6 +35,12 @@ type steer struct {
 	TraceID string           `json:"traceId,omitempty"`
 	Items   []protocol.Item  `json:"items,omitempty"` // appended with deliver:steer, in place of Input
 	At      protocol.Time    `json:"at"`
+}
+
+// holder is a client that may come back for its thread on another connection.
+type holder struct {
+	User     string `json:"user"`
+	Instance string `json:"instance,omitempty"`
 }
 
 // pendingRef says where an appended item stands in the journal.
@@ -77,10 +84,15 @@ func (s *state) mustStart() bool {
 	if s.Thread.Status == protocol.StatusEnded {
 		return false
 	}
-	l := s.Thread.Lifetime
 	return s.Queue.Running != "" || len(s.Steers) > 0 ||
 		len(s.Queue.Waiting) > 0 && (!s.Queue.Paused || s.Queue.First > 0) && s.Thread.Status == protocol.StatusActive ||
-		l.Mode == protocol.LifetimeConnection || l.OnDisconnect == protocol.DisconnectEnd
+		s.tied()
+}
+
+// tied reports whether the thread ends when its connection is gone.
+func (s *state) tied() bool {
+	l := s.Thread.Lifetime
+	return l.Mode == protocol.LifetimeConnection || l.OnDisconnect == protocol.DisconnectEnd
 }
 
 func decodeState(row storage.Row) (state, error) {

@@ -224,7 +224,7 @@ func (x *change) cancelCall(a *ask) {
 		h := a.it.r.header(a.it.item.ID)
 		f, err := protocol.Encode(protocol.EventToolCancel, protocol.ToolCancelEvent{Header: h, CallID: a.id, Reason: "interrupted"})
 		if err == nil && p.Wants(protocol.EventToolCancel.Name) {
-			p.Offer(f, ClassState, t.id+" "+a.id)
+			x.out = append(x.out, effect{kind: call, fn: func(error) { p.Offer(f, ClassState, t.id+" "+a.id) }})
 		}
 	}
 	x.closeCall(a)

@@ -53,7 +53,7 @@ func (m *Manager) TurnWait(c Call, p protocol.TurnWaitParams, r Reply[protocol.T
 		r(protocol.TurnWaitResult{}, protocol.InvalidParams("timeoutMs", "must not be negative"))
 		return
 	}
-	m.await(c, p.ThreadID, p.TurnID, time.Duration(p.TimeoutMs)*time.Millisecond, c.Park, r)
+	m.await(c, p.ThreadID, p.TurnID, milliseconds(p.TimeoutMs), c.Park, r)
 }
 
 // awaitRun answers a turn/run with wait.

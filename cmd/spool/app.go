@@ -27,6 +27,8 @@ type app struct {
 	noStart    bool
 	json       bool
 
+	asker *asker // whom agents may ask; nil: nobody
+
 	running bool // the command line was understood; later errors are not about it
 }
 

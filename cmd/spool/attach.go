@@ -18,7 +18,9 @@ import (
 )
 
 const attachLong = `Follow a thread live, whoever writes into it, beginning with what is in progress. Each
-line that is typed is put into its queue, or run at once if nothing runs.
+line that is typed is put into its queue, or run at once if nothing runs. On a terminal
+the agent's questions and wishes for permission are asked on the spot; the next line is
+the answer then.
 
 Ctrl-C interrupts the running turn; a second one soon after, or one while nothing runs,
 leaves. So does the end of the input (Ctrl-D); if the input is no terminal, after the
@@ -46,6 +48,9 @@ func newAttach(a *app) *cobra.Command {
 				seq := uint64(afterSeq)
 				opts.AfterSeq = &seq
 			}
+			if !noInput {
+				a.asker = a.newAsker(false)
+			}
 			return a.withThread(cmd.Context(), args[0], func(ctx context.Context, t *sdk.Thread) error {
 				return a.attach(ctx, t, opts, !noInput)
 			})
@@ -70,6 +75,8 @@ type attachment struct {
 	running  string          // the turn that runs
 	mine     map[string]bool // turns from this input that have not ended
 	echoed   map[string]bool // turns whose text stands on the terminal already
+	replayed uint64          // events up to this seq are from before
+	open     map[string]bool // items that waited for an answer then
 	stopping time.Time       // of the last Ctrl-C that interrupted
 }
 
@@ -89,9 +96,7 @@ func (a *app) attach(ctx context.Context, t *sdk.Thread, opts *sdk.SubscribeOpti
 	defer cancel()
 	s := &attachment{app: a, thread: t, mine: map[string]bool{}, echoed: map[string]bool{}}
 	end := s.printer()
-	if opts.AfterSeq == nil {
-		s.snapshot(sub.Snapshot())
-	}
+	s.snapshot(sub.Snapshot(), opts.AfterSeq != nil)
 	var lines <-chan string
 	if input {
 		lines = readLines(ctx, a.in)
@@ -114,6 +119,7 @@ func (s *attachment) printer() (end func() error) {
 		return end
 	}
 	s.script = s.app.newTranscript()
+	s.app.asker.beside(s.script)
 	s.script.spin.on = false // it would get between what is typed
 	s.show = s.script.event
 	return s.script.end
@@ -177,6 +183,8 @@ func (s *attachment) loop(ctx context.Context, events <-chan happening, lines <-
 		case line, ok := <-lines:
 			if !ok {
 				ended, lines = true, nil
+			} else if s.app.asker.offer(line) {
+				continue
 			} else if err := s.enqueue(ctx, line); err != nil {
 				return err
 			}
@@ -197,19 +205,25 @@ func (s *attachment) loop(ctx context.Context, events <-chan happening, lines <-
 	}
 }
 
-// snapshot shows what is in progress.
-func (s *attachment) snapshot(snap protocol.ThreadSnapshot) {
-	if snap.ActiveTurn == nil {
+// snapshot shows what is in progress, unless a replay will.
+func (s *attachment) snapshot(snap protocol.ThreadSnapshot, replay bool) {
+	s.replayed, s.open = snap.HeadSeq, map[string]bool{}
+	for _, it := range snap.Pending {
+		s.open[it.ID] = true
+	}
+	if snap.ActiveTurn == nil || replay {
 		return
 	}
 	s.running = snap.ActiveTurn.ID
-	if s.script == nil {
-		return
-	}
 	for _, it := range snap.ActiveTurn.Items {
 		kind := sdk.EventItemUpdated
-		if it.Status != protocol.ItemInProgress {
+		switch {
+		case it.Status != protocol.ItemInProgress:
 			kind = sdk.EventItemCompleted
+		case it.Type == protocol.ItemApproval:
+			kind = sdk.EventApprovalRequested
+		case it.Type == protocol.ItemQuestion:
+			kind = sdk.EventQuestionRequested
 		}
 		s.handle(sdk.Event{Type: kind, TurnID: it.TurnID, ItemID: it.ID, Item: &it})
 	}
@@ -219,6 +233,9 @@ func (s *attachment) snapshot(snap protocol.ThreadSnapshot) {
 func (s *attachment) handle(ev sdk.Event) (last bool) {
 	if s.script != nil && ev.Type == sdk.EventItemCompleted && ev.Item != nil && ev.Item.Type == protocol.ItemUserMessage && !s.echoed[ev.TurnID] {
 		s.script.said(ev.Item)
+	}
+	if asks(ev) && ev.Seq > 0 && ev.Seq <= s.replayed && !s.open[ev.Item.ID] {
+		ev.Item = nil // it was answered long ago
 	}
 	s.show(ev)
 	switch {

@@ -56,6 +56,7 @@ func (a *app) connect(ctx context.Context) (*session, context.Context, error) {
 			}
 		},
 	}
+	a.asker.declare(opts)
 	s.Client, err = sdk.Connect(ctx, "unix://"+cfg.Socket, opts)
 	if err != nil {
 		s.gone.Stop()

@@ -66,7 +66,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code, "await": await, "capture": capture, "jsonlines": jsonLines, "storm": storm, "kill9": kill9,
-			"gone": gone, "orphan": orphan,
+			"gone": gone, "orphan": orphan, "dialog": dialog,
 		},
 	})
 }

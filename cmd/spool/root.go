@@ -53,7 +53,7 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.noStart, "no-start", false, "do not start a daemon if none is running")
 	f.BoolVar(&a.json, "json", false, "print JSON, also for errors")
 	root.AddCommand(
-		newRun(a), newAttach(a), newThreads(a), newQueue(a), newInterrupt(a),
+		newRun(a), newAttach(a), newThreads(a), newQueue(a), newApprovals(a), newInterrupt(a),
 		newAgents(a), newServe(a), newStdio(a), newStatus(a), newStop(a), newSchema(a), newVersion(a),
 	)
 	return root

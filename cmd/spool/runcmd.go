@@ -26,6 +26,9 @@ If a turn is running on the thread, --if-busy says what to do: reject (the defau
 with 5), enqueue (wait for its turn), steer (into the running turn) or interrupt (cancel
 the running one and be next).
 
+If the agent asks for permission or has a question, a terminal is asked on the spot.
+Elsewhere the turn waits until somebody else answers; see spool approvals.
+
 Ctrl-C interrupts the turn and waits for its end; what was said is kept. A second Ctrl-C
 leaves at once. A turn goes on if the terminal is closed.
 
@@ -67,6 +70,9 @@ func newRun(a *app) *cobra.Command {
 			text, err := a.readText(args)
 			if err != nil {
 				return err
+			}
+			if !o.detach {
+				a.asker = a.newAsker(true)
 			}
 			return a.with(cmd.Context(), func(ctx context.Context, s *session) error {
 				return a.run(ctx, s, text, o, config)
@@ -201,6 +207,7 @@ func (a *app) explainEnd(ctx context.Context, err error) error {
 func (a *app) printer() (show func(sdk.Event), say func(string), end func() error) {
 	if !a.json {
 		t := a.newTranscript()
+		a.asker.beside(t)
 		t.spin.resume()
 		return t.event, t.remark, t.end
 	}
@@ -208,6 +215,9 @@ func (a *app) printer() (show func(sdk.Event), say func(string), end func() erro
 	show = func(ev sdk.Event) {
 		if ev.Raw != nil && failed == nil {
 			_, failed = fmt.Fprintf(a.out, "%s\n", ev.Raw)
+		}
+		if asks(ev) {
+			fmt.Fprintf(a.err, "spool: %s\n", unanswered(ev.Item))
 		}
 	}
 	return show, func(string) {}, func() error { return failed }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spoolhq/spool/cmd/spool/config"
 	"github.com/spoolhq/spool/turn"
+	"github.com/spoolhq/spool/turn/agent/exec"
 	"github.com/spoolhq/spool/turn/agent/openai"
 	"github.com/spoolhq/spool/turn/agent/script"
 )
@@ -42,6 +43,8 @@ func agentSpec(a config.Agent) (turn.Spec, error) {
 			Model: a.Model, API: openai.API(a.API), Instructions: a.Instructions, Headers: a.Headers,
 			MaxRetries: a.MaxRetries, Timeout: a.Timeout,
 		})
+	case config.KindExec:
+		return exec.Spec(a.Name, exec.Options{Command: a.Command, Dir: a.Dir, Env: a.Env, Plain: a.Plain})
 	default:
 		kind, _ := json.Marshal(a.Kind) //nolint:errchkjson // a string
 		return turn.Spec{}, fmt.Errorf("agent %s: there are no agents of kind %s", a.Name, kind)

@@ -20,6 +20,8 @@ type transcript struct {
 	full  bool      // show everything on out
 	paint paint
 	spin  *spinner
+	asks  bool // what agents ask is asked here
+	held  bool // the spinner is, for a question
 
 	item    string                      // the one whose text is being printed
 	printed map[string]*strings.Builder // the text of items in progress that stands there
@@ -31,7 +33,7 @@ type transcript struct {
 func (a *app) newTranscript() *transcript {
 	return &transcript{
 		out: a.out, news: a.err, full: isTerminal(a.out), paint: a.paintOut(),
-		spin: newSpinner(a.err, isTerminal(a.out) && isTerminal(a.err)), printed: map[string]*strings.Builder{},
+		spin: newSpinner(a.err, isTerminal(a.out) && isTerminal(a.err)), asks: a.asker != nil, printed: map[string]*strings.Builder{},
 	}
 }
 
@@ -48,7 +50,11 @@ func (t *transcript) event(ev sdk.Event) {
 			t.whole(ev.Item, ev.Type == sdk.EventItemCompleted)
 		}
 	case sdk.EventApprovalRequested, sdk.EventQuestionRequested:
-		t.asked(ev.Item)
+		t.asked(ev)
+	case sdk.EventApprovalResolved, sdk.EventQuestionResolved:
+		if ev.Item != nil && t.full {
+			t.line(describeItem(ev.Item))
+		}
 	case sdk.EventPlanUpdated:
 		t.plan(ev.Plan)
 	case sdk.EventSystemEvent:
@@ -61,7 +67,7 @@ func (t *transcript) event(ev sdk.Event) {
 		}
 	default: // nothing of it is shown
 	}
-	if t.item == "" && !ev.Terminal() {
+	if t.item == "" && !ev.Terminal() && !t.held {
 		t.spin.resume()
 	}
 }
@@ -205,11 +211,33 @@ func (t *transcript) note(s string) {
 	fmt.Fprintf(t.news, "spool: %s\n", oneLine(s, 200))
 }
 
-func (t *transcript) asked(it *protocol.Item) {
-	if it == nil {
-		return
+// asks reports whether an agent asks for something that is not answered yet.
+func asks(ev sdk.Event) bool {
+	return ev.Item != nil && (ev.Type == sdk.EventApprovalRequested || ev.Type == sdk.EventQuestionRequested)
+}
+
+// asked says that the turn waits for an answer, unless it is asked for here.
+func (t *transcript) asked(ev sdk.Event) {
+	if asks(ev) && !t.asks {
+		t.leave()
+		fmt.Fprintf(t.news, "spool: %s\n", unanswered(ev.Item))
 	}
-	t.note(describeItem(it) + "; the turn waits for a client that can answer")
+}
+
+// hold keeps the spinner away, and begins a line, for a question. goOn ends that.
+func (t *transcript) hold() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.spin.pause()
+	t.leave()
+	t.held = true
+}
+
+func (t *transcript) goOn() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = false
+	t.spin.resume()
 }
 
 func (t *transcript) plan(entries []protocol.PlanEntry) {

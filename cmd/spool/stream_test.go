@@ -112,10 +112,10 @@ func TestTranscript(t *testing.T) {
 			elsewhere: "",
 		},
 		{
-			name:      "what holds a turn up is said everywhere",
-			events:    []sdk.Event{whole(sdk.EventApprovalRequested, protocol.Item{ID: "1", Type: protocol.ItemApproval, Kind: "command", Operation: "rm build"})},
-			terminal:  "· approval of command: rm build; the turn waits for a client that can answer\n",
-			elsewhere: "[news] spool: approval of command: rm build; the turn waits for a client that can answer\n",
+			name:        "what holds a turn up is said everywhere",
+			events:      []sdk.Event{whole(sdk.EventApprovalRequested, protocol.Item{ID: "1", Type: protocol.ItemApproval, ApprovalID: "apr_1", Kind: "command", Operation: "rm build"})},
+			terminal:    "[news] spool: approval of command: rm build; the turn waits: spool approvals accept apr_1 (or decline)\n",
+			elsewhereIs: true,
 		},
 		{
 			name:      "nothing drives the terminal",

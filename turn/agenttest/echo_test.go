@@ -2,6 +2,7 @@ package agenttest_test
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -29,7 +30,11 @@ func (Echo) Run(ctx context.Context, in turn.Input, out turn.Emitter) error {
 		if !ok {
 			return nil
 		}
-		text = string(steered.Content)
+		var next protocol.Input
+		if err := json.Unmarshal(steered.Content, &next); err != nil {
+			return err
+		}
+		text = next.Text()
 	}
 }
 

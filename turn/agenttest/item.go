@@ -11,7 +11,20 @@ type item struct {
 	r *Recorder
 	protocol.Item
 	begun    bool   // by Begin, and not complete from the start
-	streamed string // all that was appended
+	streamed []byte // all that was said of the text or the output
+}
+
+// now returns the item as it is; r.mu is held.
+func (it *item) now() protocol.Item {
+	now := it.Item
+	if it.begun && it.Status == protocol.ItemInProgress {
+		if it.Type == protocol.ItemCommandExecution {
+			now.Output = string(it.streamed)
+		} else {
+			now.Text = string(it.streamed)
+		}
+	}
+	return now
 }
 
 // ID implements [turn.Item].
@@ -29,12 +42,7 @@ func (it *item) Append(text string) {
 		it.r.mu.Unlock()
 		return
 	}
-	if it.Type == protocol.ItemCommandExecution {
-		it.Output += text
-	} else {
-		it.Text += text
-		it.streamed += text
-	}
+	it.streamed = append(it.streamed, text...)
 	it.r.say("delta %s %q", it.Type, text)
 	it.r.mu.Unlock()
 	if it.r.onText != nil {
@@ -62,6 +70,7 @@ func (it *item) Complete(change func(*protocol.Item)) {
 	if !it.open("complete") {
 		return
 	}
+	it.Item = it.now()
 	if change != nil {
 		change(&it.Item)
 	}

@@ -72,7 +72,7 @@ func (k *kit) run(ctx context.Context, r *Recorder, in turn.Input) turn.Outcome 
 		k.Errorf("the agent panicked:\n%s", o.Stack)
 	}
 	for _, it := range r.all() {
-		if it.begun && it.Type.HasText() && it.streamed != it.Text {
+		if it.begun && it.Type.HasText() && string(it.streamed) != it.Text {
 			k.Errorf("an item of type %s was streamed as %q and says %q", it.Type, it.streamed, it.Text)
 		}
 		if raw, err := protocol.Marshal(it.Item); err != nil || it.Type.Fields() == nil {

@@ -51,6 +51,7 @@ func (r *Recorder) Run(ctx context.Context, a turn.Agent, in turn.Input) turn.Ou
 	}[o.Status]
 	for _, it := range r.items {
 		if it.Status == protocol.ItemInProgress {
+			it.Item = it.now()
 			it.Status = status
 			r.say("closed %s %s", it.Type, status)
 		}
@@ -118,6 +119,7 @@ func (r *Recorder) all() []item {
 	items := make([]item, len(r.items))
 	for i, it := range r.items {
 		items[i] = *it
+		items[i].Item = it.now()
 	}
 	return items
 }
@@ -128,7 +130,7 @@ func (r *Recorder) Items() []protocol.Item {
 	defer r.mu.Unlock()
 	items := make([]protocol.Item, len(r.items))
 	for i, it := range r.items {
-		items[i] = it.Item
+		items[i] = it.now()
 	}
 	return items
 }
@@ -167,7 +169,7 @@ func (r *Recorder) say(format string, args ...any) {
 func (r *Recorder) Begin(init protocol.Item) turn.Item {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	it := &item{r: r, Item: init, begun: true, streamed: init.Text}
+	it := &item{r: r, Item: init, begun: true, streamed: []byte(init.Text + init.Output)}
 	it.Item.ID, it.Status = protocol.NewID(protocol.PrefixItem), protocol.ItemInProgress
 	if r.over("begin " + string(init.Type)) {
 		it.Status = protocol.ItemCancelled

@@ -17,9 +17,10 @@ import (
 const (
 	KindScript = "script"
 	KindOpenAI = "openai"
+	KindExec   = "exec"
 )
 
-var kinds = []string{KindScript, KindOpenAI}
+var kinds = []string{KindScript, KindOpenAI, KindExec}
 
 // Agent is a configured agent, a table agents.NAME of the file.
 type Agent struct {
@@ -39,6 +40,12 @@ type Agent struct {
 	Headers      map[string]string
 	MaxRetries   int
 	Timeout      time.Duration
+
+	// Of kind exec only.
+	Command []string // program and arguments
+	Dir     string   // empty: the home folder
+	Env     []string // NAME=VALUE or NAME
+	Plain   bool
 
 	where string // file and line, for errors
 }
@@ -72,7 +79,7 @@ type AgentKey struct {
 func AgentKeys() []AgentKey { return slices.Clone(agentKeys) }
 
 var agentKeys = []AgentKey{
-	{Name: "kind", Doc: "script or openai; required", field: func(a *Agent) any { return &a.Kind }},
+	{Name: "kind", Doc: "script, openai or exec; required", field: func(a *Agent) any { return &a.Kind }},
 	{Name: "description", Doc: "for people who choose", field: func(a *Agent) any { return &a.Description }},
 	{Name: "config", Doc: "config of threads and turns that say nothing; a table"},
 	{Name: "modes", Doc: "modes that every thread of the agent has; a list of tables"},
@@ -85,6 +92,10 @@ var agentKeys = []AgentKey{
 	{Name: "headers", Doc: "HTTP headers of every request; a table", Kind: KindOpenAI, secret: true, field: func(a *Agent) any { return &a.Headers }},
 	{Name: "max_retries", Doc: "how often a request that got no answer is repeated; negative: never", Kind: KindOpenAI, field: func(a *Agent) any { return &a.MaxRetries }},
 	{Name: "timeout", Doc: "longest silence of the API", Kind: KindOpenAI, field: func(a *Agent) any { return &a.Timeout }},
+	{Name: "command", Doc: "program and its arguments; a list", Kind: KindExec, field: func(a *Agent) any { return (*words)(&a.Command) }},
+	{Name: "dir", Doc: "folder that the program runs in", Kind: KindExec, field: func(a *Agent) any { return &a.Dir }},
+	{Name: "env", Doc: "variables of the program: NAME=VALUE, or NAME for that of the daemon; a list", Kind: KindExec, field: func(a *Agent) any { return (*words)(&a.Env) }},
+	{Name: "plain", Doc: "the program reads text and its output is the answer", Kind: KindExec, field: func(a *Agent) any { return &a.Plain }},
 }
 
 var agentName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
@@ -132,6 +143,8 @@ func (f *file) agentKey(a *Agent, kind any, n node) error {
 		return a.readConfig(n)
 	case name == "modes":
 		return a.readModes(n)
+	case name == "env" && f.mode.Perm()&0o077 != 0 && setsVariables(n.value):
+		return fmt.Errorf("%s may hold a key, and others may read the file (mode %04o): run chmod 600 %s, or name the variable without a value", n.name, f.mode.Perm(), f.path)
 	case k.secret && f.mode.Perm()&0o077 != 0:
 		return fmt.Errorf("%s may hold a key, and others may read the file (mode %04o): run chmod 600 %s, or name a variable with api_key_env", n.name, f.mode.Perm(), f.path)
 	default:
@@ -233,6 +246,8 @@ func (a *Agent) finish(env Env) error {
 		return fmt.Errorf("agents.%s has no kind; set it to one of %s", a.Name, strings.Join(kinds, ", "))
 	case !slices.Contains(kinds, a.Kind):
 		return fmt.Errorf("agents.%s has the kind %q, which this version does not know; it knows %s%s", a.Name, a.Kind, strings.Join(kinds, ", "), didYouMean(a.Kind, kinds))
+	case a.Kind == KindExec:
+		return a.finishExec(env)
 	case a.Kind != KindOpenAI:
 		return nil
 	case a.APIKey != "" && a.APIKeyEnv != "":

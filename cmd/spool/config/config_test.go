@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +92,7 @@ func TestRefused(t *testing.T) {
 		{"syntax", "a = 1\nb = \n", `config.toml:2: `},
 		{"short retention", "[limits]\nkey_retention = '1h'", `limits.key_retention must be at least 24h`},
 		{"items and messages", "[limits]\nmax_item_bytes = '32MiB'", `limits.max_item_bytes: must be less than limits.max_message_bytes`},
-		{"kind", "[agents.a]\nkind = 'skript'", `:1: agents.a has the kind "skript", which this version does not know; it knows script, openai; did you mean "script"?`},
+		{"kind", "[agents.a]\nkind = 'skript'", `:1: agents.a has the kind "skript", which this version does not know; it knows script, openai, exec; did you mean "script"?`},
 		{"no kind", "[agents.a]\ndescription = 'x'", `agents.a has no kind; set it to one of script, openai`},
 		{"agent key", "[agents.a]\nkind = 'script'\ndescriptiom = 'x'", `:3: there is no setting "agents.a.descriptiom"; did you mean "description"?`},
 		{"config key", "[agents.a]\nkind = 'script'\ntemperature = 1", `did you mean "agents.a.config.temperature"?`},
@@ -193,6 +194,38 @@ api_key = "sk-own"
 	}
 }
 
+func TestExecAgent(t *testing.T) {
+	env := home(t)
+	write(t, env, 0o644, `
+[agents.mine]
+kind = "exec"
+command = ["~/bin/agent, mine", "-v"]
+dir = "~/work"
+env = ["TEAM_KEY"]
+plain = true
+`)
+	a := load(t, env, nil).Agents[0]
+	if diff := cmp.Diff([]string{env["HOME"] + "/bin/agent, mine", "-v"}, a.Command); diff != "" {
+		t.Error(diff)
+	}
+	if a.Dir != env["HOME"]+"/work" || !slices.Equal(a.Env, []string{"TEAM_KEY"}) || !a.Plain {
+		t.Errorf("%+v", a)
+	}
+	for text, want := range map[string]string{
+		``:                                    "agents.mine has no command; set it to a list",
+		`command = "cat"`:                     "agents.mine.command must be a list of texts, such as",
+		`command = []`:                        "agents.mine has no command",
+		`command = ["cat"]` + "\nplain = 1":   "agents.mine.plain must be true or false",
+		`command = ["cat"]` + "\nmodel = 'm'": "agents.mine.model is for agents of kind openai",
+		`command = ["cat"]` + "\nenv = ['TEAM_KEY=x']": "agents.mine.env may hold a key, and others may read the file (mode 0644): run chmod 600",
+	} {
+		write(t, env, 0o644, "[agents.mine]\nkind = 'exec'\n"+text+"\n")
+		if _, err := Load(Source{Env: env}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", text, err, want)
+		}
+	}
+}
+
 func TestAgentFromTheEnvironment(t *testing.T) {
 	c := load(t, home(t, "OPENAI_API_KEY=sk-x", "OPENAI_MODEL=m"), nil)
 	if c.Default != "openai" || len(c.Agents) != 2 || c.Agents[0].APIKey != "sk-x" || c.Agents[0].Model != "m" || len(c.Warnings) > 0 {
@@ -263,7 +296,7 @@ func TestDocumentedExample(t *testing.T) {
 	}
 	env := home(t, "WRITER_KEY=sk-x")
 	write(t, env, 0o644, example)
-	if c := load(t, env, nil); c.Default != "writer" || c.Agents[2].Modes[0].ID != "review" || len(c.Warnings) > 0 {
+	if c := load(t, env, nil); c.Default != "writer" || c.Agents[3].Modes[0].ID != "review" || len(c.Warnings) > 0 {
 		t.Errorf("%+v", c)
 	}
 }

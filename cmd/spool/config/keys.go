@@ -126,6 +126,10 @@ func assign(field, value any) error {
 		return assignString(f, value)
 	case *[]string:
 		return assignList(f, value)
+	case *words:
+		return assignWords(f, value)
+	case *bool:
+		return assignBool(f, value)
 	case *map[string]string:
 		return assignTexts(f, value)
 	case *int:
@@ -186,6 +190,15 @@ func assignTexts(f *map[string]string, value any) error {
 		}
 	}
 	*f = texts
+	return nil
+}
+
+func assignBool(f *bool, value any) error {
+	b, ok := value.(bool)
+	if !ok {
+		return wrongType("true or false", value)
+	}
+	*f = b
 	return nil
 }
 

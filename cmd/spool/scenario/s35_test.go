@@ -231,7 +231,7 @@ func TestS35_ResetIdle(t *testing.T) {
 	d.Restart()
 	c = d.Dial("ws")
 	c.Call("thread/subscribe", p{"threadId": thr, "afterSeq": 3})
-	c.Sync(thr)
+	c.Await("turn/completed", p{"threadId": thr})
 	first := c.Seen("thread/reset", p{"threadId": thr, "generation": 2})
 	if len(first) != 1 || first[0].Seq != at.Seq || string(first[0].raw) != string(at.raw) {
 		t.Fatalf("from the middle the replay gives the reset as %v", first)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
@@ -128,5 +127,5 @@ func itemText(it protocol.Item) string {
 	if err := in.UnmarshalJSON(it.Content); err != nil {
 		return ""
 	}
-	return strings.TrimSpace(in.Text())
+	return in.Text()
 }

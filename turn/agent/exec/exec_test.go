@@ -1,3 +1,5 @@
+//go:build unix
+
 package exec
 
 import (
@@ -658,4 +660,30 @@ func (w witness) gone() {
 	if _, err := io.Copy(io.Discard, w.take()); err != nil {
 		w.Errorf("a process is left: %v", err)
 	}
+}
+
+// BenchmarkTurn is what it takes to start a program and clear up after it.
+func BenchmarkTurn(b *testing.B) {
+	a := open(b, script(`{"type":"text","text":"a"}`))
+	in := say("x")
+	for b.Loop() {
+		var r agenttest.Recorder
+		if o := r.Run(b.Context(), a, in); o.Status != protocol.TurnCompleted {
+			b.Fatal(o.Error)
+		}
+	}
+}
+
+// BenchmarkLines is what one line of text takes, from the program to the item.
+func BenchmarkLines(b *testing.B) {
+	const n = 20_000
+	a := open(b, shell(fmt.Sprintf(`yes '{"type":"text","text":"word "}' | head -n %d`, n)))
+	in := say("x")
+	for b.Loop() {
+		var r agenttest.Recorder
+		if o := r.Run(b.Context(), a, in); o.Status != protocol.TurnCompleted {
+			b.Fatal(o.Error)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/line")
 }

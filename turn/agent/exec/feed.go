@@ -81,7 +81,7 @@ func inputOf(ctx context.Context, in turn.Input) (input, error) {
 // is no error.
 func (s *session) feed(first input) {
 	defer close(s.fed)
-	defer s.p.stdin.Close()
+	defer closeAll(s.p.stdin)
 	if s.agent.options.Plain {
 		_, _ = io.WriteString(s.p.stdin, first.text)
 		return

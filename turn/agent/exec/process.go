@@ -53,13 +53,13 @@ func (a *agent) start(thread string) (*process, error) {
 	theirs, err := p.pipes()
 	if err != nil {
 		p.close()
-		closeAll(theirs)
+		closeAll(theirs...)
 		return nil, unavailable("the program %s cannot be started: %v", cmd.Path, err)
 	}
 	started := make(chan error)
 	p.wg.Go(func() { p.own(started) })
 	err = <-started
-	closeAll(theirs)
+	closeAll(theirs...)
 	if err != nil {
 		p.wg.Wait()
 		p.close()
@@ -89,7 +89,7 @@ func (a *agent) command(thread string) (*osexec.Cmd, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, unavailable("the program %s cannot be started: %v", name, err)
 	}
-	cmd := osexec.Command(path, a.options.Command[1:]...) //nolint:gosec,noctx // what is run is the options' to say; control ends it
+	cmd := osexec.Command(path, a.options.Command[1:]...)
 	cmd.Args[0] = a.options.Command[0]
 	cmd.Dir, cmd.Env = dir, append(slices.Clone(a.env), "SPOOL_THREAD="+thread)
 	cmd.SysProcAttr = groupLeader()
@@ -183,11 +183,11 @@ func (p *process) control(ctx context.Context, read <-chan struct{}, o Options) 
 	p.signal(kill)
 	p.guard.release()
 	if !ends(lingering, read) {
-		p.stdout.Close() // somebody who left the group still has it
+		closeAll(p.stdout) // somebody who left the group still has it
 	}
 	<-read
 	if !ends(lingering, p.said) {
-		p.errors.Close()
+		closeAll(p.errors)
 	}
 	close(p.release)
 	<-p.gone
@@ -221,10 +221,11 @@ func ends(within time.Duration, all ...<-chan struct{}) bool {
 	return true
 }
 
-// close closes our ends of the pipes. Closing twice does no harm.
-func (p *process) close() { closeAll([]*os.File{p.stdin, p.stdout, p.errors}) }
+// close closes our ends of the pipes.
+func (p *process) close() { closeAll(p.stdin, p.stdout, p.errors) }
 
-func closeAll(files []*os.File) {
+// closeAll closes files, of which some may be nil or closed.
+func closeAll(files ...*os.File) {
 	for _, f := range files {
 		if f != nil {
 			_ = f.Close()

@@ -4,15 +4,16 @@ package exec
 
 import "syscall"
 
-type signal int
+// ending is how a program is made to end.
+type ending int
 
 const (
-	terminate signal = iota
+	terminate ending = iota
 	kill
 )
 
 // signal ends the program; here nothing knows its group.
-func (p *process) signal(signal) { _ = p.cmd.Process.Kill() }
+func (p *process) signal(ending) { _ = p.cmd.Process.Kill() }
 
 func groupLeader() *syscall.SysProcAttr { return nil }
 

@@ -34,12 +34,12 @@ func startGuard(group int) *guard {
 	if err != nil {
 		return nil
 	}
-	defer r.Close()
-	cmd := osexec.Command("/bin/sh", "-c", guardScript, "spool-guard", strconv.Itoa(group)) //nolint:noctx // release ends it
+	defer closeAll(r)
+	cmd := osexec.Command("/bin/sh", "-c", guardScript, "spool-guard", strconv.Itoa(group))
 	cmd.Dir, cmd.Env, cmd.Stdin = "/", []string{}, r
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
-		w.Close()
+		closeAll(w)
 		return nil
 	}
 	return &guard{cmd, w}
@@ -52,5 +52,5 @@ func (g *guard) release() {
 	}
 	_ = g.cmd.Process.Kill()
 	_ = g.cmd.Wait()
-	g.pipe.Close()
+	closeAll(g.pipe)
 }

@@ -106,7 +106,7 @@ func (s *session) read() error {
 			}
 		}
 		if err != nil {
-			return nil //nolint:nilerr // the end of the output, or nobody has waited for it
+			return nil // the end of the output, or nobody has waited for it
 		}
 	}
 }
