@@ -97,7 +97,9 @@ func TestHubNoHandlerS25(t *testing.T) {
 }
 
 func TestCapabilities(t *testing.T) {
-	question := func(context.Context, protocol.QuestionRequestParams) (map[string]protocol.Answer, error) { return nil, nil }
+	question := func(context.Context, protocol.QuestionRequestParams) (map[string]protocol.Answer, error) {
+		return nil, nil
+	}
 	for _, tt := range []struct {
 		o    Options
 		want string

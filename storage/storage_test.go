@@ -88,8 +88,13 @@ func FuzzCursor(f *testing.F) {
 
 func TestPlaces(t *testing.T) {
 	places := []storage.Place{ // rising
-		{At: math.MinInt64}, {At: -1}, {At: -1, ID: [16]byte{1}}, {At: 0}, {At: 0, ID: [16]byte{15: 1}},
-		{At: 0, ID: [16]byte{0xff}}, {At: math.MaxInt64},
+		{At: math.MinInt64},
+		{At: -1},
+		{At: -1, ID: [16]byte{1}},
+		{At: 0},
+		{At: 0, ID: [16]byte{15: 1}},
+		{At: 0, ID: [16]byte{0xff}},
+		{At: math.MaxInt64},
 	}
 	if !slices.IsSortedFunc(places, storage.Place.Compare) {
 		t.Error("places are not in order")

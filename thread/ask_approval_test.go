@@ -188,9 +188,16 @@ func TestApprovalsThatLast(t *testing.T) {
 				thread, scope string
 				asked         bool
 			}{
-				{id, "a", true}, {id, "b", false}, {id, "c", false}, {id, "bc", true}, {id, "", true},
-				{other, "a", true}, {other, "b", true}, {other, "c", false},
-				{elsewhere, "b", true}, {elsewhere, "c", true},
+				{id, "a", true},
+				{id, "b", false},
+				{id, "c", false},
+				{id, "bc", true},
+				{id, "", true},
+				{other, "a", true},
+				{other, "b", true},
+				{other, "c", false},
+				{elsewhere, "b", true},
+				{elsewhere, "c", true},
 			} {
 				if got := now(want.thread, want.scope); got != want.asked {
 					t.Errorf("%s: scope %q of %s: asked %t", when, want.scope, want.thread, got)
@@ -276,9 +283,9 @@ func TestApprovalExpires(t *testing.T) {
 		if want := protocol.Time(time.Now().Add(5 * time.Second).UnixMilli()); params.ExpiresAt != want {
 			t.Errorf("expiresAt %v, want %v", params.ExpiresAt, want)
 		}
-		time.Sleep(5*time.Second - time.Millisecond)
+		<-time.After(5*time.Second - time.Millisecond)
 		waits(t, ok)
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		if hears(t, ok) {
 			t.Error("time accepts")
 		}
@@ -308,7 +315,7 @@ func TestApprovalNeverExpires(t *testing.T) {
 	inWorld(t, func(w *world) {
 		id := w.configured(`{"approvalTimeoutMs":9000000000000000000}`)
 		ok := w.held(id, "go").approve("x", "")
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		waits(t, ok)
 	})
 }
@@ -386,7 +393,7 @@ func TestWhoIsAsked(t *testing.T) {
 		id := w.start(protocol.ThreadOptions{})
 		h := w.held(id, "go")
 		ok := h.approve("x", "")
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		waits(t, ok)
 		observer, incapable := w.responder("ann", "", approvals), w.responder("ann", "", questions, calls)
 		w.watch(observer, id, protocol.RoleObserver)
@@ -456,7 +463,7 @@ func TestAsksEndWithTheTurn(t *testing.T) {
 		"without the agent": func(w *world, id string, h *held) {
 			h.step(func(turn.Emitter) { h.stubborn = true })
 			do(w.t, w.m.TurnInterrupt, ann, protocol.TurnInterruptParams{ThreadID: id})
-			time.Sleep(5 * time.Second)
+			<-time.After(5 * time.Second)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -613,7 +620,7 @@ func TestExpiryOnASlowDisk(t *testing.T) {
 		h := w.held(id, "go")
 		g.shut()
 		ok := h.approve("x", "")
-		time.Sleep(50 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 		waits(t, ok)
 		g.lift()
 		if hears(t, ok) || len(p.asked) != 0 {
@@ -673,7 +680,7 @@ func TestAnswersWhileTheDaemonStops(t *testing.T) {
 			t.Error("no")
 		}
 		third := h.approve("x", "")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if hears(t, third) {
 			t.Error("it did not expire")
 		}

@@ -507,7 +507,7 @@ func (g *game) playSpeak(rt *rapid.T) {
 	}
 	synctest.Wait()
 	if rapid.Bool().Draw(rt, "time passes") {
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		synctest.Wait()
 	}
 }
@@ -562,7 +562,7 @@ func (g *game) playUnload(rt *rapid.T) {
 	}
 	g.catchUp()
 	g.m.Detach(g.peer)
-	time.Sleep(5 * time.Second)
+	<-time.After(5 * time.Second)
 	synctest.Wait()
 	if n := g.m.Stats().LoadedThreads; n != 0 {
 		rt.Fatalf("%d threads are in memory after seconds of idleness", n)

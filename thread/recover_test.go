@@ -84,7 +84,7 @@ func (l *life) play() {
 	it := h.begin(protocol.ItemAgentMessage)
 	h.speak(it, "Hello ")
 	before := len(l.export(l.id))
-	time.Sleep(time.Second)
+	<-time.After(time.Second)
 	synctest.Wait()
 	if len(l.export(l.id)) == before && l.m.AcceptingTurns() {
 		l.saved = "Hello "
@@ -239,13 +239,13 @@ func TestCheckpoints(t *testing.T) {
 		{"nothing", func(*held, turn.Item) {}, ""},
 		{"too young", func(h *held, it turn.Item) {
 			h.speak(it, "new")
-			time.Sleep(499 * time.Millisecond)
+			<-time.After(499 * time.Millisecond)
 		}, ""},
 		{"500 ms old", func(h *held, it turn.Item) {
 			h.speak(it, "old ")
-			time.Sleep(400 * time.Millisecond)
+			<-time.After(400 * time.Millisecond)
 			h.speak(it, "newer ")
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 			synctest.Wait()
 			h.speak(it, "lost")
 		}, "old newer "},
@@ -257,7 +257,7 @@ func TestCheckpoints(t *testing.T) {
 			for range 5 {
 				h.speak(it, long)
 				h.speak(it, "é")
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 			}
 			h.speak(it, "lost")
 		}, strings.Repeat(long+"é", 5)},
@@ -331,10 +331,10 @@ func TestPlanAndStateAfterCrash(t *testing.T) {
 		}
 		plan("one")
 		patch(`{"step":"one","old":1}`)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		plan("one", "two")
 		patch(`{"step":"two","old":null}`)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		plan("three")
 		patch(`{"step":"lost"}`)
 		turnID := h.in.Turn.ID
@@ -409,13 +409,13 @@ func TestConnectionThreadsAfterCrash(t *testing.T) {
 		durable := begin(protocol.Lifetime{OnDisconnect: protocol.DisconnectInterrupt, GraceMs: 2000})
 		back := begin(protocol.Lifetime{Mode: protocol.LifetimeConnection, GraceMs: 4000})
 		w.reopen()
-		time.Sleep(1999 * time.Millisecond)
+		<-time.After(1999 * time.Millisecond)
 		do(t, w.m.Resume, from(w.connect("ann")), protocol.ThreadResumeParams{ThreadID: resumed})
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		synctest.Wait()
 		w.attach(&peer{who: thread.Caller{User: "bo", ConnectionID: "con_b", InstanceID: "editor-1"}})
 		w.attach(&peer{who: thread.Caller{User: "ann", ConnectionID: "con_x", InstanceID: "editor-1"}})
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		synctest.Wait()
 		for id, want := range map[string]protocol.ThreadStatus{
 			bound: protocol.StatusEnded, ended: protocol.StatusEnded, resumed: protocol.StatusActive,

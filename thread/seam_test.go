@@ -250,7 +250,7 @@ func (s *seams) hear(c *client) {
 func (s *seams) settle() {
 	s.gate.lift()
 	s.held.done(completes)
-	time.Sleep(time.Second)
+	<-time.After(time.Second)
 	s.look()
 	s.ref.agrees(s.world)
 	for _, c := range s.clients {

@@ -249,13 +249,13 @@ func TestCoalescedDeltasAreNotHeldLonger(t *testing.T) {
 		p.take(t)
 		for range 3 {
 			h.speak(it, "ab")
-			time.Sleep(49 * time.Millisecond)
+			<-time.After(49 * time.Millisecond)
 			synctest.Wait()
 			h.speak(it, "cd")
 			if n := len(p.take(t)); n != 0 {
 				t.Errorf("%d frames before the time", n)
 			}
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			synctest.Wait()
 			if d := only(t, p.take(t), deltas); len(d) != 1 || d[0].Delta != "abcd" {
 				t.Errorf("after 50 ms: %+v", d)
@@ -268,7 +268,7 @@ func TestCoalescedDeltasAreNotHeldLonger(t *testing.T) {
 		if d := only(t, p.take(t), deltas); len(d) != 1 || d[0].Delta != "x" {
 			t.Errorf("another item does not push out what is held: %+v", d)
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 	})
 }
 

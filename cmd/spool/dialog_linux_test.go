@@ -16,7 +16,7 @@ import (
 
 // dialog FILE PROGRAM ARG... runs a program at a terminal of its own. Lines of the file
 // that begin with "< " are patterns to wait for, one behind the other; "> " types a line,
-// "^ " a control character. The program must end with 0; what stood on the terminal is in
+// "^ " a control character; "$ " runs another program. The program must end with 0; what stood on the terminal is in
 // the file dialog then.
 func dialog(ts *testscript.TestScript, _ bool, args []string) {
 	screen, terminal, err := openTerminal()
@@ -33,7 +33,7 @@ func dialog(ts *testscript.TestScript, _ bool, args []string) {
 	reading.Go(func() { s.copy(screen) })
 	end := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
 	defer end.Stop()
-	err = s.play(ts.ReadFile(args[0]), screen)
+	err = s.play(ts, ts.ReadFile(args[0]), screen)
 	if err != nil {
 		_ = cmd.Process.Kill()
 	}
@@ -71,7 +71,7 @@ func (s *screenText) copy(screen *os.File) {
 	}
 }
 
-func (s *screenText) play(script string, screen *os.File) error {
+func (s *screenText) play(ts *testscript.TestScript, script string, screen *os.File) error {
 	seen := 0
 	for line := range strings.Lines(script) {
 		what, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
@@ -83,6 +83,8 @@ func (s *screenText) play(script string, screen *os.File) error {
 			_, err = fmt.Fprintln(screen, text)
 		case "^":
 			_, err = screen.Write([]byte{text[0] & 0x1f})
+		case "$":
+			err = program(ts, strings.Fields(text)).Run()
 		}
 		if err != nil {
 			return err
@@ -128,4 +130,3 @@ func openTerminal() (screen, terminal *os.File, err error) {
 	}
 	return screen, terminal, nil
 }
-

@@ -14,11 +14,15 @@ var waits = []struct {
 }{
 	{
 		"approval", "/approve command rm build", "item/approval/request", "item/approval/requested", "item/approval/resolved",
-		"approvalId", "approval/respond", p{"decision": "accept"}, p{"type": "approval", "status": "cancelled", "decision": "cancelled", "operation": "rm build", "kind": "command"},
+		"approvalId", "approval/respond",
+		p{"decision": "accept"},
+		p{"type": "approval", "status": "cancelled", "decision": "cancelled", "operation": "rm build", "kind": "command"},
 	},
 	{
 		"question", "/ask Where to? | staging | production", "item/question/request", "item/question/requested", "item/question/resolved",
-		"requestId", "question/respond", p{"answers": p{"q1": p{"answers": []string{"staging"}}}}, p{"type": "question", "status": "cancelled", "outcome": "cancelled", "answers": nil},
+		"requestId", "question/respond",
+		p{"answers": p{"q1": p{"answers": []string{"staging"}}}},
+		p{"type": "question", "status": "cancelled", "outcome": "cancelled", "answers": nil},
 	},
 }
 
