@@ -575,9 +575,8 @@ func TestRespondIsIdempotent(t *testing.T) {
 
 // Nothing is said of a decision before it is kept.
 func TestDecisionOnASlowDisk(t *testing.T) {
-	g := newGate()
 	inWorld(t, func(w *world) {
-		defer g.lift()
+		g := w.gate
 		id := w.start(protocol.ThreadOptions{})
 		p := w.responder("ann", "", approvals)
 		w.watch(p, id, "")
@@ -606,14 +605,13 @@ func TestDecisionOnASlowDisk(t *testing.T) {
 		if e := protocol.AsError((<-late).err); e.Code != protocol.CodeAlreadyResolved {
 			t.Errorf("%v", e)
 		}
-	}, hooked(g.hooks()))
+	}, gated)
 }
 
 // It expires and is interrupted before it was ever told: nobody is asked.
 func TestExpiryOnASlowDisk(t *testing.T) {
-	g := newGate()
 	inWorld(t, func(w *world) {
-		defer g.lift()
+		g := w.gate
 		id := w.configured(`{"approvalTimeoutMs":50}`)
 		p := w.responder("ann", "", approvals)
 		w.watch(p, id, "")
@@ -626,7 +624,7 @@ func TestExpiryOnASlowDisk(t *testing.T) {
 		if hears(t, ok) || len(p.asked) != 0 {
 			t.Errorf("asked %d times", len(p.asked))
 		}
-	}, hooked(g.hooks()))
+	}, gated)
 }
 
 // Where a write fails nothing is accepted, and nothing is left open.

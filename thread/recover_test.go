@@ -1,6 +1,7 @@
 package thread_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -279,7 +280,7 @@ func TestCheckpoints(t *testing.T) {
 				if got := tn.Items[i]; got.Status != protocol.ItemInterrupted || got.Text != tt.want {
 					t.Errorf("%+v", got)
 				}
-				if left, err := w.mem.Checkpoints(t.Context(), id); err != nil || len(left) != 0 {
+				if left, err := w.mem.Checkpoints(context.Background(), id); err != nil || len(left) != 0 {
 					t.Errorf("%d checkpoints are left, %v", len(left), err)
 				}
 			}, limits(thread.Limits{IdleUnload: time.Hour}))
@@ -296,12 +297,12 @@ func TestCheckpointsAreRemoved(t *testing.T) {
 		for range 3 {
 			h.speak(it, strings.Repeat("x", 70_000))
 		}
-		if kept, _ := w.mem.Checkpoints(t.Context(), id); len(kept) != 3 {
+		if kept, _ := w.mem.Checkpoints(context.Background(), id); len(kept) != 3 {
 			t.Errorf("%d checkpoints", len(kept))
 		}
 		h.step(func(turn.Emitter) { it.Complete(nil) })
 		synctest.Wait()
-		if kept, _ := w.mem.Checkpoints(t.Context(), id); len(kept) != 0 {
+		if kept, _ := w.mem.Checkpoints(context.Background(), id); len(kept) != 0 {
 			t.Errorf("%d checkpoints are left", len(kept))
 		}
 	})

@@ -224,7 +224,11 @@ func TestS35_ResetIdle(t *testing.T) {
 	if lines := c.History(thr, nil); len(lines) > 0 {
 		t.Errorf("the agent was told %q", lines)
 	}
-	// The fork of a thread that was reset has nothing of before either.
+	// Nor does a fork.
+	fork := c.Call("thread/fork", p{"threadId": thr}).Str("thread.id")
+	if turns := c.ReadAll(fork).List("turns"); len(turns) != 1 || turns[0].Str("input.0.text") != "/history" {
+		t.Errorf("the fork has the turns %v", turns)
+	}
 	d.Check()
 
 	// All this survives.
@@ -360,6 +364,9 @@ func TestS35_ResetBusy(t *testing.T) {
 			c.Pass(1)
 			reset(t, []*client{asked}, p{"threadId": thr, "ifBusy": "interrupt"})
 			asked.Withdrawn(request)
+			if method == "item/tool/call" {
+				asked.Await("item/tool/cancel", p{"callId": request.Body().Str("callId")})
+			}
 			if end := waits.Result(); end.Str("turn.status") != "cancelled" {
 				t.Errorf("%s: the turn ended as %s", script, end)
 			}

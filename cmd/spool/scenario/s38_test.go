@@ -11,7 +11,7 @@ const whereTo = "/ask Where to? | staging | production"
 // answers are those to a question with the id q1.
 func answers(texts ...string) p { return p{"answers": p{"q1": p{"answers": texts}}} }
 
-// answer calls question/respond.
+// answerTo makes the params of question/respond.
 func answerTo(request string, a p) p {
 	params := p{"requestId": request}
 	maps.Copy(params, a)
