@@ -106,11 +106,24 @@ func (t *Thread) approvalAnswered(a *ask, p Peer, raw json.RawMessage, err error
 	if err == nil {
 		err = protocol.Decode(raw, &res)
 	}
+	if err == nil {
+		err = checkNote(res.Note)
+	}
 	if err != nil || !p.Caller().Approve || t.m.cannotKeep() != nil {
 		t.m.count("answers.invalid")
 		return
 	}
 	t.approve(a, res.Decision, res.Note, p.Caller().By(), nil, nil)
+}
+
+// maxNote bounds what is said with a decision, in bytes.
+const maxNote = 16 << 10
+
+func checkNote(note string) error {
+	if len(note) > maxNote {
+		return protocol.InvalidParams("note", "must not be longer than 16 KiB")
+	}
+	return nil
 }
 
 // approve resolves an approval by somebody's decision. What shall hold in other threads too
@@ -174,6 +187,10 @@ func approvalStatus(decision string) protocol.ItemStatus {
 
 // ApprovalRespond answers an approval, from any client that may.
 func (m *Manager) ApprovalRespond(c Call, p protocol.ApprovalRespondParams, r Reply[protocol.ItemResult]) {
+	if err := checkNote(p.Note); err != nil {
+		r(protocol.ItemResult{}, err)
+		return
+	}
 	m.respond(c, p.ApprovalID, p.IdempotencyKey, askApproval, r, func(t *Thread, a *ask, prepare func(*change, protocol.ItemResult), r Reply[protocol.ItemResult]) {
 		var res protocol.ItemResult
 		t.approve(a, p.Decision, p.Note, c.Caller.By(), func(x *change) {

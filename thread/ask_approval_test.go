@@ -367,7 +367,8 @@ func TestInvalidAnswers(t *testing.T) {
 		h := w.held(id, "go")
 		ok := h.approve("x", "")
 		approval := get[protocol.ApprovalRequestParams](p.only(t, approvals)).ApprovalID
-		for _, answer := range []string{`{}`, `null`, `{"decision":""}`, `{"decision":"timedOut"}`, `{"decision":"accept","x":1}`, `{"decision":["accept"]}`, ``} {
+		for _, answer := range []string{`{}`, `null`, `{"decision":""}`, `{"decision":"timedOut"}`, `{"decision":"accept","x":1}`, `{"decision":["accept"]}`, ``,
+			`{"decision":"accept","note":"` + strings.Repeat("x", 20<<10) + `"}`} {
 			q := w.responder("ann", "", approvals)
 			w.watch(q, id, "")
 			q.only(t, approvals).reply(answer)
@@ -705,20 +706,17 @@ func TestAnswersWhileTheDaemonStops(t *testing.T) {
 // What is asked has a bound like every item.
 func TestAsksThatAreTooLarge(t *testing.T) {
 	large := strings.Repeat("x", 2000)
-	for name, f := range map[string]func(h *held) error{
-		"approval": func(h *held) error { return (<-h.approve(large, "")).err },
-		"question": func(h *held) error { return (<-h.ask(protocol.Question{Question: large})).err },
-		"call":     func(h *held) error { return (<-h.call("lookup", `{"x":"`+large+`"}`)).err },
+	for name, f := range map[string]func(h *held){
+		"approval": func(h *held) { stops(t, h.approve(large, "")) },
+		"question": func(h *held) { stops(t, h.ask(protocol.Question{Question: large})) },
+		"call":     func(h *held) { stops(t, h.call("lookup", `{"x":"`+large+`"}`)) },
 	} {
 		inWorld(t, func(w *world) {
 			id := w.start(protocol.ThreadOptions{})
 			p := w.responder("ann", "", calls)
 			do(t, w.m.ToolRegister, as(p), offered(id, "lookup"))
 			h := w.held(id, "go")
-			if err := f(h); err == nil {
-				t.Errorf("%s: no error", name)
-			}
-			synctest.Wait()
+			f(h)
 			if tn := w.turn(id, h.in.Turn.ID); tn.Error == nil || tn.Error.Code != protocol.TurnErrOutputTooLarge {
 				t.Errorf("%s: %+v", name, tn)
 			}

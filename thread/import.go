@@ -1,7 +1,6 @@
 package thread
 
 import (
-	"encoding/json"
 	"slices"
 
 	"github.com/spoolhq/spool/protocol"
@@ -10,7 +9,7 @@ import (
 
 // Import stores a journal, as Export gave it, under its own id and owned by the caller.
 // What ran or waited in it when it was exported does not start: such a turn is ended as
-// after a crash, and the queue is paused.
+// after a crash, and the queue is paused. A journal that contradicts itself is refused.
 func (m *Manager) Import(c Call, p protocol.ThreadImportParams, r Reply[protocol.ThreadResult]) {
 	once(m, c, "", p.IdempotencyKey, r, func(k *storage.KeyResult, r Reply[protocol.ThreadResult]) {
 		res, x, err := m.imported(c, p)
@@ -30,13 +29,13 @@ func (m *Manager) imported(c Call, p protocol.ThreadImportParams) (protocol.Thre
 	if err := m.refuseNew(); err != nil {
 		return none, nil, err
 	}
-	j := journal{entries: map[string]storage.TurnEntry{}, turns: map[string]protocol.Turn{}}
+	j := newJournal()
 	for i, raw := range p.Events {
 		if err := j.add(raw); err != nil {
 			return none, nil, protocol.InvalidParams("events["+itoa(i)+"]", err.Error())
 		}
 	}
-	if j.header.ID == "" {
+	if len(j.events) == 0 {
 		return none, nil, protocol.InvalidParams("events", "must begin with thread/started or thread/reset")
 	}
 	if m.agents[j.header.Agent] == nil {
@@ -52,175 +51,17 @@ func (m *Manager) imported(c Call, p protocol.ThreadImportParams) (protocol.Thre
 	}
 	x := t.begin()
 	x.batch.Create, x.row = true, true
+	x.own(c.Caller)
 	j.into(x)
 	return protocol.ThreadResult{Thread: t.header()}, x, nil
-}
-
-// journal rebuilds the state of a thread from its events.
-type journal struct {
-	header  protocol.Thread
-	events  []storage.Event
-	entries map[string]storage.TurnEntry
-	turns   map[string]protocol.Turn
-	queue   []string
-	order   []string // turns in the order in which they were accepted
-	running string
-	edits   map[string]uint64
-	pending []pendingRef
-	items   map[string]protocol.Item // pending ones
-	base    uint64
-	usage   protocol.Usage
-}
-
-type importError string
-
-func (e importError) Error() string { return string(e) }
-
-// importedEvent is what an event of any method may hold.
-type importedEvent struct {
-	protocol.Header
-	Thread         *protocol.Thread      `json:"thread"`
-	Turn           *protocol.Turn        `json:"turn"`
-	TurnIDs        []string              `json:"turnIds"`
-	Updated        []protocol.Turn       `json:"updated"`
-	RemovedTurnIDs []string              `json:"removedTurnIds"`
-	Changes        []protocol.ItemChange `json:"changes"`
-	Replaced       bool                  `json:"replaced"`
-}
-
-// add takes the next event.
-func (j *journal) add(raw json.RawMessage) error {
-	if len(raw) == 0 || raw[0] != '{' {
-		return importError("must be an object")
-	}
-	env := protocol.ParseFrame(raw)
-	if !durable[env.Method] || len(env.ID) > 0 {
-		return importError("is not a durable notification")
-	}
-	var e importedEvent
-	if err := json.Unmarshal(env.Params, &e); err != nil {
-		return importError("cannot be read: " + err.Error())
-	}
-	if err := j.checkPlace(env.Method, e); err != nil {
-		return err
-	}
-	j.events = append(j.events, storage.Event{Seq: e.Seq, Frame: append([]byte(nil), raw...)})
-	if e.Thread != nil {
-		j.header = *e.Thread
-	}
-	j.header.HeadSeq = e.Seq
-	return j.apply(env.Method, e)
-}
-
-func (j *journal) checkPlace(method string, e importedEvent) error {
-	if len(j.events) == 0 {
-		first := method == protocol.EventThreadStarted.Name && e.Seq == 1 || method == protocol.EventThreadReset.Name && e.Seq > 0
-		if !first || e.Thread == nil || e.Thread.ID != e.ThreadID || !protocol.ValidID(protocol.PrefixThread, e.ThreadID) {
-			return importError("must be thread/started with seq 1, or thread/reset")
-		}
-		return nil
-	}
-	if e.ThreadID != j.header.ID {
-		return importError("belongs to another thread than the events before it")
-	}
-	if e.Seq != j.header.HeadSeq+1 {
-		return importError("has a seq that does not follow the one before it")
-	}
-	if e.Thread != nil && e.Thread.ID != j.header.ID {
-		return importError("holds the header of another thread")
-	}
-	return nil
-}
-
-// apply does to the state what the event says.
-func (j *journal) apply(method string, e importedEvent) error {
-	switch method {
-	case protocol.EventThreadReset.Name:
-		*j = journal{
-			header: j.header, events: j.events[len(j.events)-1:],
-			entries: map[string]storage.TurnEntry{}, turns: map[string]protocol.Turn{},
-		}
-	case protocol.EventThreadRolledBack.Name:
-		for _, id := range e.RemovedTurnIDs {
-			delete(j.entries, id)
-			j.order = slices.DeleteFunc(j.order, func(o string) bool { return o == id })
-		}
-	case protocol.EventQueueUpdated.Name:
-		j.queue = e.TurnIDs
-		for _, tn := range e.Updated {
-			if entry, ok := j.entries[tn.ID]; ok {
-				entry.Input = e.Seq
-				j.entries[tn.ID], j.turns[tn.ID] = entry, tn
-			}
-		}
-	case protocol.EventItemsChanged.Name:
-		j.applyItems(e)
-	case protocol.EventTurnQueued.Name, protocol.EventTurnStarted.Name, protocol.EventTurnCompleted.Name,
-		protocol.EventTurnFailed.Name, protocol.EventTurnCancelled.Name:
-		if e.Turn == nil || e.Turn.ID != e.TurnID || !protocol.ValidID(protocol.PrefixTurn, e.TurnID) {
-			return importError("holds no turn")
-		}
-		j.applyTurn(method, e)
-	}
-	return nil
-}
-
-func (j *journal) applyTurn(method string, e importedEvent) {
-	id := e.TurnID
-	entry, known := j.entries[id]
-	entry.ID = id
-	if !known {
-		entry.Accepted = e.Seq
-		j.order = append(j.order, id)
-	}
-	j.queue = slices.DeleteFunc(slices.Clone(j.queue), func(q string) bool { return q == id })
-	switch method {
-	case protocol.EventTurnQueued.Name:
-		at := min(max(e.Turn.Position-1, 0), len(j.queue))
-		j.queue = slices.Insert(j.queue, at, id)
-	case protocol.EventTurnStarted.Name:
-		entry.Started = e.Seq
-		j.running = id
-	default:
-		entry.Ended = e.Seq
-		if j.running == id {
-			j.running = ""
-		}
-		if e.Turn.Usage != nil {
-			j.usage.Add(*e.Turn.Usage)
-		}
-	}
-	j.entries[id], j.turns[id] = entry, *e.Turn
-}
-
-func (j *journal) applyItems(e importedEvent) {
-	if j.edits == nil {
-		j.edits, j.items = map[string]uint64{}, map[string]protocol.Item{}
-	}
-	if e.Replaced {
-		j.base, j.pending = e.Seq, nil
-		clear(j.items)
-		return
-	}
-	for _, ch := range e.Changes {
-		pending := ch.Item.TurnID == ""
-		j.pending = slices.DeleteFunc(j.pending, func(p pendingRef) bool { return p.ID == ch.ItemID })
-		delete(j.items, ch.ItemID)
-		if pending {
-			j.pending = append(j.pending, pendingRef{ID: ch.ItemID, Seq: e.Seq})
-			j.items[ch.ItemID] = ch.Item
-		}
-		if ch.Op == "update" {
-			j.edits[ch.ItemID] = e.Seq
-		}
-	}
 }
 
 // into puts the state into a new thread's first change.
 func (j *journal) into(x *change) {
 	t := x.t
 	h := &t.st.Thread
-	h.Usage = j.usage
+	h.Usage, h.UpdatedAt, h.LastActiveAt = j.usage, j.at, j.at
+	t.preview(j.first)
 	x.batch.Events = j.events
 	head := j.header.HeadSeq
 	x.out = append(x.out, effect{kind: call, fn: func(err error) {
@@ -245,11 +86,11 @@ func (j *journal) into(x *change) {
 	for _, id := range j.order {
 		x.turnEntry(j.entries[id])
 	}
+	q := &t.st.Queue
+	q.Waiting, q.Revision, q.Paused, q.Reason = j.queue, j.revision, j.paused, j.reason
 	for _, id := range j.queue {
-		if tn, ok := j.turns[id]; ok {
-			t.queued[id], t.entries[id] = &tn, j.entries[id]
-			t.st.Queue.Waiting = append(t.st.Queue.Waiting, id)
-		}
+		tn := j.turns[id]
+		t.queued[id], t.entries[id] = &tn, j.entries[id]
 	}
 	if len(j.order) > 0 {
 		t.st.LastID = slices.Max(j.order)
@@ -258,8 +99,8 @@ func (j *journal) into(x *change) {
 	if j.running != "" {
 		x.loseImported(j)
 	}
-	if len(t.st.Queue.Waiting) > 0 {
-		t.st.Queue.Pause(protocol.PauseUser)
+	if len(q.Waiting) > 0 && !q.Paused {
+		q.Pause(protocol.PauseUser)
 		x.queueUpdated(nil)
 	}
 }
@@ -286,14 +127,3 @@ func (x *change) loseImported(j *journal) {
 	tn.Error = &protocol.TurnError{Code: protocol.TurnErrRestarted, Message: "the turn was running when its thread was exported", Retryable: true}
 	x.terminal(tn, entry, nil)
 }
-
-// durable holds the methods of the journal.
-var durable = func() map[string]bool {
-	m := map[string]bool{}
-	for _, n := range protocol.ServerNotifications() {
-		if n.Durable {
-			m[n.Name] = true
-		}
-	}
-	return m
-}()

@@ -645,6 +645,9 @@ func (g *game) settle() {
 			g.hand(rt).done(completes)
 		}
 	}
+	other := newWorld(rt)
+	defer other.close()
+	other.takesOver(g.world, g.id)
 	for id, n := range g.ends {
 		if n != 1 {
 			rt.Fatalf("turn %s has %d terminal events", id, n)

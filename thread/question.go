@@ -75,7 +75,7 @@ func (t *Thread) questionAnswered(a *ask, p Peer, raw json.RawMessage, err error
 		err = protocol.Decode(raw, &res)
 	}
 	if err == nil {
-		err = checkAnswers(a.it.item.Questions, res.Answers)
+		err = t.checkAnswers(a, res.Answers)
 	}
 	if err != nil || !p.Caller().Approve || t.m.cannotKeep() != nil {
 		t.m.count("answers.invalid")
@@ -85,6 +85,14 @@ func (t *Thread) questionAnswered(a *ask, p Peer, raw json.RawMessage, err error
 	x.touchActive()
 	x.resolveQuestion(a, "answered", res.Answers, p.Caller().By())
 	x.commit(nil)
+}
+
+// checkAnswers refuses answers that do not fit an ask, or are larger than an item may be.
+func (t *Thread) checkAnswers(a *ask, answers map[string]protocol.Answer) error {
+	if raw, _ := protocol.Marshal(answers); int64(len(raw)) > t.m.limits.MaxItemBytes {
+		return protocol.InvalidParams("answers", "are larger than limits.maxItemBytes")
+	}
+	return checkAnswers(a.it.item.Questions, answers)
 }
 
 // checkAnswers refuses answers that do not fit the questions.
@@ -164,7 +172,7 @@ func questionStatus(outcome string) protocol.ItemStatus {
 // QuestionRespond answers a question, from any client that may.
 func (m *Manager) QuestionRespond(c Call, p protocol.QuestionRespondParams, r Reply[protocol.ItemResult]) {
 	m.respond(c, p.RequestID, p.IdempotencyKey, askQuestion, r, func(t *Thread, a *ask, prepare func(*change, protocol.ItemResult), r Reply[protocol.ItemResult]) {
-		if err := checkAnswers(a.it.item.Questions, p.Answers); err != nil {
+		if err := t.checkAnswers(a, p.Answers); err != nil {
 			r(protocol.ItemResult{}, err)
 			return
 		}

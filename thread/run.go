@@ -135,12 +135,18 @@ func (r *run) call() {
 	t.end(r, out)
 }
 
+// end ends the turn as its agent did, unless its context has ended meanwhile: an interrupt
+// that was acknowledged counts, also where the agent had just returned.
 func (t *Thread) end(r *run, out turn.Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.run == r {
-		t.finish(r, out)
+	if t.run != r {
+		return
 	}
+	if cut, ended := turn.Ended(r.ctx); ended {
+		out = cut
+	}
+	t.finish(r, out)
 }
 
 // armGrace gives an agent whose context has ended some time to return, then ends the turn

@@ -94,8 +94,7 @@ func (k *asker) read() {
 	}
 }
 
-// ask waits until nothing else is asked and then has f ask. What was typed before that is
-// no answer and is dropped.
+// ask waits until nothing else is asked and then has f ask.
 func (k *asker) ask(ctx context.Context, f func(context.Context) error) error {
 	select {
 	case k.seat <- struct{}{}:
@@ -103,10 +102,22 @@ func (k *asker) ask(ctx context.Context, f func(context.Context) error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	err := k.seated(ctx, f)
+	switch {
+	case ctx.Err() != nil:
+		k.say("\n%s\n", k.app.paintErr().dim("  the answer is not wanted any more"))
+	case errors.Is(err, errUnanswered):
+		k.say("\n%s\n", k.app.paintErr().dim("  left open; see spool approvals list"))
+	}
+	return err
+}
+
+// seated has f ask. What was typed before that, and more than the answer, is dropped.
+func (k *asker) seated(ctx context.Context, f func(context.Context) error) error {
+	ctx, over := context.WithCancel(ctx)
 	dropTyped(k.file)
-	asking, over := context.WithCancel(ctx)
 	k.mu.Lock()
-	k.now = asking
+	k.now = ctx
 	script := k.script
 	k.mu.Unlock()
 	if script != nil {
@@ -123,14 +134,7 @@ func (k *asker) ask(ctx context.Context, f func(context.Context) error) error {
 	if k.reads {
 		k.begin.Do(func() { go k.read() })
 	}
-	err := f(asking)
-	switch {
-	case ctx.Err() != nil:
-		k.say("\n%s\n", k.app.paintErr().dim("  the answer is not wanted any more"))
-	case errors.Is(err, errUnanswered):
-		k.say("\n%s\n", k.app.paintErr().dim("  left open; see spool approvals list"))
-	}
-	return err
+	return f(ctx)
 }
 
 func (k *asker) say(format string, args ...any) { fmt.Fprintf(k.app.err, format, args...) }

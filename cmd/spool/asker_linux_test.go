@@ -24,7 +24,7 @@ func atTerminal(t *testing.T, f func(k *asker, s *screenText, screen *os.File)) 
 	s := &screenText{changed: make(chan struct{}, 1)}
 	var reading sync.WaitGroup
 	reading.Go(func() { s.copy(screen) })
-	k := newApp(terminal, terminal, terminal, nil).newAsker(true)
+	k := newApp(terminal, terminal, terminal, []string{"NO_COLOR=1"}).newAsker(true)
 	f(k, s, screen)
 	_, _ = screen.Write([]byte{'D' & 0x1f}) // ends its reading
 	<-k.ended

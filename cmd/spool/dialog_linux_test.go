@@ -106,7 +106,11 @@ func (s *screenText) await(pattern *regexp.Regexp, seen int) (int, error) {
 		case over:
 			return 0, fmt.Errorf("the program has ended without saying %s", pattern)
 		}
-		<-s.changed
+		select {
+		case <-s.changed:
+		case <-time.After(20 * time.Second):
+			return 0, fmt.Errorf("nothing says %s", pattern)
+		}
 	}
 }
 

@@ -127,7 +127,7 @@ func code(ts *testscript.TestScript, _ bool, args []string) {
 func program(ts *testscript.TestScript, args []string) *exec.Cmd {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "GORACE", "XDG_RUNTIME_DIR", "SPOOL_DATA", "SPOOL_LIMITS_DRAIN_TIMEOUT", "SPOOL_LIMITS_INTERRUPT_GRACE", "SPOOL_LIMITS_DISK_RESERVE"} {
+	for _, name := range []string{"PATH", "HOME", "GORACE", "XDG_RUNTIME_DIR", "SPOOL_DATA", "SPOOL_LIMITS_DRAIN_TIMEOUT", "SPOOL_LIMITS_INTERRUPT_GRACE", "SPOOL_LIMITS_DISK_RESERVE", "NO_COLOR"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd

@@ -36,7 +36,7 @@ func New(o Options) (turn.Agent, error) {
 		opts = append(opts, option.WithHeader(name, value))
 	}
 	a := &agent{
-		options: o, host: endpoint.Host, timeout: cmp.Or(o.Timeout, defaultTimeout),
+		models: sdk.NewModelService(opts...), options: o, host: endpoint.Host, timeout: cmp.Or(o.Timeout, defaultTimeout),
 		responses: responses.NewResponseService(opts...), completions: sdk.NewChatCompletionService(opts...),
 	}
 	a.chatOnly.Store(o.API == APIChat)
@@ -45,6 +45,7 @@ func New(o Options) (turn.Agent, error) {
 
 type agent struct {
 	options     Options
+	models      sdk.ModelService
 	host        string
 	timeout     time.Duration
 	responses   responses.ResponseService
@@ -65,9 +66,11 @@ func (a *agent) Run(ctx context.Context, in turn.Input, out turn.Emitter) error 
 		model: cmp.Or(in.Config.Model, a.options.Model), instructions: a.instructions(in), config: in.Config,
 	}
 	if req.model == "" {
-		return &turn.Error{
-			Code: protocol.TurnErrUnavailable, Message: "no model is chosen; set model for the agent or in the thread's config",
+		model, err := a.anyModel(ctx)
+		if err != nil {
+			return err
 		}
+		req.model = model
 	}
 	talk, err := conversation(ctx, in)
 	if err != nil {

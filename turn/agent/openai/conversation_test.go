@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -162,8 +164,22 @@ func TestInstructionsAreReplaced(t *testing.T) {
 	}
 }
 
+// Where nothing chooses a model, the first that the endpoint lists is asked.
 func TestNoModel(t *testing.T) {
-	s := newServer(t)
+	list := `{"object":"list","data":[{"id":"first","object":"model"},{"id":"second","object":"model"}]}`
+	s := newServer(t, answer("ok"))
+	lists := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/models") {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, list)
+			return
+		}
+		s.serve(w, r)
+	})
+	s.http.Config.Handler = lists
+	mustComplete(t, s.agent(func(o *Options) { o.Model = "" }), ask("x"))
+	diff(t, "first", s.bodies[0]["model"])
+	list = `{"object":"list","data":[]}`
 	o, _ := run(t, s.agent(func(o *Options) { o.Model = "" }), ask("x"))
 	if o.Error == nil || !strings.Contains(o.Error.Message, "no model is chosen") {
 		t.Errorf("%+v", o.Error)
