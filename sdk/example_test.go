@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -77,4 +78,33 @@ func ExampleThread_Subscribe() {
 		}
 		fmt.Println(ev.Seq, ev.Type, ev.Text)
 	}
+}
+
+// A client that offers a tool, and lets its agent run commands of which a person approves.
+func ExampleOptions_tools() {
+	ctx := context.Background()
+	weather := sdk.Tool{
+		Tool: protocol.Tool{
+			Name: "weather", Description: "Tells the weather in a city.",
+			InputSchema: json.RawMessage(`{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}`),
+		},
+		Handle: func(ctx context.Context, call protocol.ToolCallParams) (protocol.ToolCallResult, error) {
+			return sdk.ToolText("72 F"), nil
+		},
+	}
+	c, err := sdk.Connect(ctx, "unix:///run/user/1000/spool/spool.sock", &sdk.Options{
+		Tools: []sdk.Tool{weather},
+		OnApproval: func(ctx context.Context, p protocol.ApprovalRequestParams) (protocol.ApprovalRequestResult, error) {
+			fmt.Printf("May it %s? [y/N] ", p.Operation)
+			var answer string
+			if _, err := fmt.Scanln(&answer); err != nil || answer != "y" {
+				return protocol.ApprovalRequestResult{Decision: protocol.DecisionDecline}, nil
+			}
+			return protocol.ApprovalRequestResult{Decision: protocol.DecisionAccept}, nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
 }

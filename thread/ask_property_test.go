@@ -75,7 +75,7 @@ func playAsks(rt *rapid.T) {
 		"respond":     a.playRespond,
 		"race":        a.playRace,
 		"time passes": func(rt *rapid.T) {
-			time.Sleep(time.Duration(rapid.IntRange(1, 3000).Draw(rt, "ms")) * time.Millisecond)
+			<-time.After(time.Duration(rapid.IntRange(1, 3000).Draw(rt, "ms")) * time.Millisecond)
 		},
 		"interrupt": func(*rapid.T) {
 			do(rt, a.m.TurnInterrupt, ann, protocol.TurnInterruptParams{ThreadID: a.id})

@@ -147,7 +147,7 @@ func TestQuestionThatNobodyAnswers(t *testing.T) {
 			id := w.configured(tt.config)
 			h := w.held(id, "go")
 			got := h.ask(protocol.Question{Question: "Where?"})
-			time.Sleep(tt.after)
+			<-time.After(tt.after)
 			synctest.Wait()
 			if strings.Contains(tt.config, "cancel") {
 				stops(t, got)

@@ -316,7 +316,7 @@ func TestToolClientComesBack(t *testing.T) {
 				result := h.call("weather", `{}`)
 				old, first := p.called(t)
 				w.leave(p)
-				time.Sleep(29 * time.Second)
+				<-time.After(29 * time.Second)
 				waits(t, result)
 				q := comes(w, id)
 				r, second := q.called(t)
@@ -325,7 +325,7 @@ func TestToolClientComesBack(t *testing.T) {
 				}
 				old.reply(done)
 				waits(t, result)
-				time.Sleep(time.Hour) // it is not in a hurry
+				<-time.After(time.Hour) // it is not in a hurry
 				waits(t, result)
 				r.reply(done)
 				if got := hears(t, result); !got.Success {
@@ -354,9 +354,9 @@ func TestToolClientStaysAway(t *testing.T) {
 			w.watch(q, id, "")
 			q.none(t, calls)
 		}
-		time.Sleep(3*time.Second - time.Millisecond)
+		<-time.After(3*time.Second - time.Millisecond)
 		waits(t, result)
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		if got := hears(t, result); !failsWith(got, protocol.ToolErrUnavailable) {
 			t.Errorf("%+v", got)
 		}
@@ -403,7 +403,7 @@ func TestToolClientBackBeforeItsLossIsNoticed(t *testing.T) {
 			if params.Attempt != 2 {
 				t.Errorf("%+v", params)
 			}
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			waits(t, result)
 			r.reply(done)
 			if got := hears(t, result); !got.Success {
@@ -427,7 +427,7 @@ func TestReturnOfAnotherToolClient(t *testing.T) {
 		w.leave(other)
 		back := w.responder("ann", "web-1", calls)
 		w.watch(back, id, "")
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if r.withdrawn {
 			t.Error("the call was taken back")
 		}
@@ -462,7 +462,7 @@ func TestToolCallsInParallel(t *testing.T) {
 			open[i].reply(`{"success":true,"content":[{"type":"text","text":"` + string(rune('0'+i)) + `"}]}`)
 		}
 		w.leave(q)
-		time.Sleep(30 * time.Second)
+		<-time.After(30 * time.Second)
 		for i, c := range results {
 			got := hears(t, c)
 			if i%2 == 0 && (!got.Success || got.Content[0].Text != string(rune('0'+i/2))) || i%2 == 1 && !failsWith(got, protocol.ToolErrUnavailable) {
@@ -517,7 +517,7 @@ func TestToolsOfSomebodyWhoLosesAccess(t *testing.T) {
 			}
 			r.reply(done)
 			waits(t, result)
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			if got := hears(t, result); !failsWith(got, protocol.ToolErrUnavailable) {
 				t.Errorf("%+v", got)
 			}
@@ -535,12 +535,12 @@ func TestUnloadWithTools(t *testing.T) {
 		id := w.start(protocol.ThreadOptions{})
 		p := w.responder("ann", "web-1", calls)
 		do(t, w.m.ToolRegister, as(p), offered(id, "a"))
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if n := w.m.Stats().LoadedThreads; n != 1 {
 			t.Errorf("%d threads while the client is there", n)
 		}
 		w.leave(p)
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		synctest.Wait()
 		if n := w.m.Stats().LoadedThreads; n != 0 {
 			t.Errorf("%d threads when the client has left", n)

@@ -37,12 +37,12 @@ func TestInterruptGrace(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		h.speak(it, " there")
-		time.Sleep(4999 * time.Millisecond)
+		<-time.After(4999 * time.Millisecond)
 		synctest.Wait()
 		if r := w.read(id).Thread.Runtime; !r.Busy || !r.Interrupting || r.ActiveTurnID != h.in.Turn.ID {
 			t.Errorf("%+v", r)
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		synctest.Wait()
 		tn := w.turn(id, h.in.Turn.ID)
 		if tn.Status != protocol.TurnCancelled || tn.CancelReason != protocol.CancelUser || tn.Text != "Hello there" || tn.CancelledBy.ConnectionID != p.who.ConnectionID {
@@ -68,7 +68,7 @@ func TestInterruptGrace(t *testing.T) {
 				t.Error("a turn that is over is steered")
 			}
 		})
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		synctest.Wait()
 		if now := w.read(id).Thread; now.HeadSeq != head || now.Usage != (protocol.Usage{}) {
 			t.Errorf("%+v", now)
@@ -85,10 +85,10 @@ func TestMaxTurnMs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		id := w.start(protocol.ThreadOptions{Config: protocol.Object{"maxTurnMs": json.RawMessage("1000")}})
 		quick, stubborn := w.held(id, "quick"), ""
-		time.Sleep(999 * time.Millisecond)
+		<-time.After(999 * time.Millisecond)
 		quick.done(completes)
 		h := w.held(id, "slow")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		synctest.Wait()
 		if tn := w.turn(id, h.in.Turn.ID); tn.Status != protocol.TurnFailed || tn.Error.Code != protocol.TurnErrTimeout || !tn.Error.Retryable {
 			t.Errorf("%+v", tn)
@@ -96,14 +96,14 @@ func TestMaxTurnMs(t *testing.T) {
 		s := w.held(id, "stubborn")
 		stubborn = s.in.Turn.ID
 		s.hardens()
-		time.Sleep(5999 * time.Millisecond)
+		<-time.After(5999 * time.Millisecond)
 		synctest.Wait()
 		if tn := w.turn(id, stubborn); tn.Status != protocol.TurnRunning {
 			t.Errorf("%+v", tn)
 		}
 		// It has failed; an interrupt that comes later does not make it cancelled.
 		do(t, w.m.TurnInterrupt, ann, protocol.TurnInterruptParams{ThreadID: id})
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		synctest.Wait()
 		if tn := w.turn(id, stubborn); tn.Status != protocol.TurnFailed || tn.CancelledBy != nil || tn.CancelReason != "" {
 			t.Errorf("%+v", tn)
@@ -124,7 +124,7 @@ func TestTurnWait(t *testing.T) {
 		soon := send(w.m.TurnWait, ann, wait(b.ID, 1000))
 		ctx, cancel := context.WithCancel(context.Background())
 		gone := send(w.m.TurnWait, thread.Call{Context: ctx, Caller: ann.Caller}, wait(b.ID, 0))
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if a := now(t, soon); !a.result.TimedOut || a.result.Turn.Status != protocol.TurnQueued || a.result.Turn.Position != 1 {
 			t.Errorf("%+v %v", a.result, a.err)
 		}
@@ -135,7 +135,7 @@ func TestTurnWait(t *testing.T) {
 		h.say("A")
 		h.done(completes)
 		running := send(w.m.TurnWait, ann, wait(b.ID, 10))
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 		if a := now(t, running); !a.result.TimedOut || a.result.Turn.Status != protocol.TurnRunning {
 			t.Errorf("%+v %v", a.result, a.err)
 		}
@@ -212,12 +212,12 @@ func TestUnload(t *testing.T) {
 		before := []protocol.ThreadReadResult{w.read(ids[0]), w.read(ids[1])}
 		queues := []protocol.QueueListResult{w.queue(ids[0]), w.queue(ids[1])}
 		waits := send(w.m.TurnWait, ann, protocol.TurnWaitParams{ThreadID: ids[0], TurnID: queues[0].Turns[0].ID, TimeoutMs: 1000_000})
-		time.Sleep(10 * time.Minute)
+		<-time.After(10 * time.Minute)
 		synctest.Wait()
 		if n := w.m.Stats().LoadedThreads; n != 1 {
 			t.Errorf("%d threads in memory, somebody waits for one", n)
 		}
-		time.Sleep(20 * time.Minute)
+		<-time.After(20 * time.Minute)
 		if a := now(t, waits); !a.result.TimedOut {
 			t.Errorf("%+v %v", a.result, a.err)
 		}
@@ -297,14 +297,14 @@ func TestLifetimes(t *testing.T) {
 		}
 		running := [2]string{"active", "running"}
 		w.m.Detach(p)
-		time.Sleep(1999 * time.Millisecond)
+		<-time.After(1999 * time.Millisecond)
 		check("within the grace time", map[string][2]string{
 			goes: running, stops: running, ends: running, taken: running, forever: running,
 			now: {"ended", "cancelledclientDisconnected"},
 		})
 		other := w.connect("ann")
 		do(t, w.m.Resume, from(other), protocol.ThreadResumeParams{ThreadID: taken})
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		check("after it", map[string][2]string{
 			goes: running, stops: {"active", "cancelledclientDisconnected"},
 			ends: {"ended", "cancelledclientDisconnected"}, taken: running, forever: running,
@@ -313,10 +313,10 @@ func TestLifetimes(t *testing.T) {
 			t.Errorf("%+v", h)
 		}
 		w.m.Detach(other)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		again := &peer{who: thread.Caller{User: "ann", ConnectionID: "con_again", InstanceID: "tab-1"}}
 		w.attach(again) // another instance than the one that resumed it
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		check("in the end", map[string][2]string{taken: {"ended", "cancelledclientDisconnected"}, forever: running})
 		if n := w.m.Owned("con_again"); n != 1 {
 			t.Errorf("%d threads came back", n)
@@ -338,7 +338,7 @@ func TestShutdown(t *testing.T) {
 		runs[2].hardens()
 		stopped := make(chan error, 1)
 		go func() { stopped <- w.m.Shutdown(context.Background(), 3*time.Second) }()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		synctest.Wait()
 		if w.m.AcceptingTurns() {
 			t.Error("turns are still accepted")
@@ -350,12 +350,12 @@ func TestShutdown(t *testing.T) {
 		refused(t, protocol.CodeServerOverloaded, w.m.Start, ann, protocol.ThreadStartParams{})
 		runs[0].say("drained")
 		runs[0].done(completes)
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		synctest.Wait()
 		if tn := w.turn(ids[1], runs[1].in.Turn.ID); tn.Status != protocol.TurnCancelled || tn.CancelReason != protocol.CancelShutdown || tn.CancelledBy != nil {
 			t.Errorf("%+v", tn)
 		}
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		synctest.Wait()
 		if err := <-stopped; err != nil {
 			t.Error(err)
@@ -425,11 +425,11 @@ func TestKeysArePruned(t *testing.T) {
 			p := protocol.ThreadRenameParams{ThreadID: id, Title: "new"}
 			p.IdempotencyKey = "k"
 			do(t, w.m.Rename, ann, p)
-			time.Sleep(24 * time.Hour)
+			<-time.After(24 * time.Hour)
 			if r := do(t, w.m.Rename, ann, p); !r.Replayed {
 				t.Errorf("%s: a key is forgotten within a day", l)
 			}
-			time.Sleep(26 * time.Hour)
+			<-time.After(26 * time.Hour)
 			synctest.Wait()
 			var s storage.Store = w.mem
 			if l == protocol.LifetimeEphemeral {

@@ -258,6 +258,7 @@ func (t *transcript) end() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.spin.pause()
+	t.spin.on = false // also if a question is given up only now
 	t.leave()
 	return t.err
 }
