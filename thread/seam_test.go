@@ -69,7 +69,7 @@ func playSeams(rt *rapid.T) {
 		"disk stalls":  func(*rapid.T) { g.shut() },
 		"disk crawls":  func(*rapid.T) { g.pass() },
 		"disk is back": func(*rapid.T) { g.lift() },
-		"time passes":  func(*rapid.T) { time.Sleep(30 * time.Millisecond); synctest.Wait() },
+		"time passes":  func(*rapid.T) { <-time.After(30 * time.Millisecond); synctest.Wait() },
 	})
 	s.settle()
 }
