@@ -338,7 +338,7 @@ func TestRequestWithoutHandler(t *testing.T) {
 func TestRequestNonsense(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFake(t)
-		var handler questionHandler = func(context.Context, protocol.QuestionRequestParams) (map[string]protocol.Answer, error) {
+		handler := func(context.Context, protocol.QuestionRequestParams) (map[string]protocol.Answer, error) {
 			t.Error("the handler was called")
 			return nil, nil
 		}

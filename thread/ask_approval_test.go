@@ -367,8 +367,10 @@ func TestInvalidAnswers(t *testing.T) {
 		h := w.held(id, "go")
 		ok := h.approve("x", "")
 		approval := get[protocol.ApprovalRequestParams](p.only(t, approvals)).ApprovalID
-		for _, answer := range []string{`{}`, `null`, `{"decision":""}`, `{"decision":"timedOut"}`, `{"decision":"accept","x":1}`, `{"decision":["accept"]}`, ``,
-			`{"decision":"accept","note":"` + strings.Repeat("x", 20<<10) + `"}`} {
+		for _, answer := range []string{
+			`{}`, `null`, `{"decision":""}`, `{"decision":"timedOut"}`, `{"decision":"accept","x":1}`, `{"decision":["accept"]}`, ``,
+			`{"decision":"accept","note":"` + strings.Repeat("x", 20<<10) + `"}`,
+		} {
 			q := w.responder("ann", "", approvals)
 			w.watch(q, id, "")
 			q.only(t, approvals).reply(answer)

@@ -64,11 +64,11 @@ func (x *change) commit(done func(error)) {
 	}
 	tk := x.ticket()
 	if done != nil {
-		t.effects = append(t.effects, effect{kind: call, ticket: tk, fn: done})
+		t.add(effect{kind: call, ticket: tk, fn: done})
 	}
 	for _, e := range x.out {
 		e.ticket = tk
-		t.effects = append(t.effects, e)
+		t.add(e)
 	}
 	if !x.quiet {
 		t.tellRuntime(tk)

@@ -36,9 +36,21 @@ type effect struct {
 	fn     func(error)
 }
 
+// maxBacklog bounds what an agent can add to the effects while the disk is slow.
+const maxBacklog = 4 << 20
+
+// cost is about what the effect takes in memory.
+func (e *effect) cost() int { return len(e.frame) + 256 }
+
+// add puts an effect behind all others. t.mu is held.
+func (t *Thread) add(e effect) {
+	t.effects = append(t.effects, e)
+	t.backlog += e.cost()
+}
+
 // tell adds an effect that waits for nothing but its turn. t.mu is held.
 func (t *Thread) tell(e effect) {
-	t.effects = append(t.effects, e)
+	t.add(e)
 	t.flush()
 }
 
@@ -56,11 +68,16 @@ func (t *Thread) flush() {
 			break
 		}
 		t.effects[n] = effect{}
+		t.backlog -= e.cost()
 		t.let(e)
 	}
 	t.effects = append(t.effects[:0], t.effects[n:]...)
 	if len(t.effects) == 0 && cap(t.effects) > 1024 {
 		t.effects = nil
+	}
+	if t.room != nil && t.backlog <= maxBacklog {
+		close(t.room)
+		t.room = nil
 	}
 	t.flushing = false
 }
@@ -147,7 +164,7 @@ func live[P any](t *Thread, tk *ticket, kind effectKind, n protocol.Notification
 		t.m.log.Error().Err(err).Str("method", n.Name).Msg("a notification could not be encoded")
 		return
 	}
-	t.effects = append(t.effects, effect{kind: kind, ticket: tk, frame: frame, method: n.Name, list: n.List})
+	t.add(effect{kind: kind, ticket: tk, frame: frame, method: n.Name, list: n.List})
 }
 
 // tellRuntime adds thread/runtimeChanged where the runtime is not what was last told.

@@ -71,10 +71,30 @@ func (r *run) prepare(item protocol.Item, at protocol.Time) protocol.Item {
 	return item
 }
 
-// Begin starts an item that grows.
-func (r *run) Begin(init protocol.Item) turn.Item {
+// lock takes t.mu for something that the agent says. Where too much waits for a slow disk
+// it waits too, so that an agent never says more than memory holds; not longer, though, than
+// its turn lasts.
+func (r *run) lock() *Thread {
 	t := r.t
 	t.mu.Lock()
+	for t.backlog > maxBacklog && t.run == r && r.ctx.Err() == nil {
+		if t.room == nil {
+			t.room = make(chan struct{})
+		}
+		room := t.room
+		t.mu.Unlock()
+		select {
+		case <-room:
+		case <-r.ctx.Done():
+		}
+		t.mu.Lock()
+	}
+	return t
+}
+
+// Begin starts an item that grows.
+func (r *run) Begin(init protocol.Item) turn.Item {
+	t := r.lock()
 	defer t.mu.Unlock()
 	if t.run != r || r.tooLarge(int64(size(&init))) {
 		return &openItem{r: r, closed: true, item: init}
@@ -98,8 +118,7 @@ func (r *run) begun(init protocol.Item) *openItem {
 
 // Add says an item that is complete from the start.
 func (r *run) Add(item protocol.Item) protocol.Item {
-	t := r.t
-	t.mu.Lock()
+	t := r.lock()
 	defer t.mu.Unlock()
 	if t.run != r {
 		return item
@@ -131,9 +150,8 @@ func (it *openItem) ID() string { return it.item.ID }
 // Append adds text.
 func (it *openItem) Append(text string) {
 	r := it.r
-	t := r.t
 	text = strings.ToValidUTF8(text, "\uFFFD") // as it is encoded: offsets count what is sent
-	t.mu.Lock()
+	t := r.lock()
 	defer t.mu.Unlock()
 	if t.run != r || it.closed || text == "" || r.tooLarge(int64(len(it.buf)+len(text))) {
 		return
@@ -160,8 +178,7 @@ func (r *run) tellDelta(n protocol.Notification[protocol.DeltaEvent], item strin
 // Patch changes a state item, and no other.
 func (it *openItem) Patch(patch json.RawMessage) {
 	r := it.r
-	t := r.t
-	t.mu.Lock()
+	t := r.lock()
 	defer t.mu.Unlock()
 	if t.run != r || it.closed || it.item.Type != protocol.ItemState || !json.Valid(patch) {
 		return
@@ -179,8 +196,7 @@ func (it *openItem) Patch(patch json.RawMessage) {
 
 // Complete makes the item final.
 func (it *openItem) Complete(change func(*protocol.Item)) {
-	t := it.r.t
-	t.mu.Lock()
+	t := it.r.lock()
 	defer t.mu.Unlock()
 	if t.run != it.r || it.closed {
 		return
@@ -296,8 +312,7 @@ func (r *run) wakeSteer() {
 
 // Usage reports the tokens of one model call.
 func (r *run) Usage(u protocol.Usage) {
-	t := r.t
-	t.mu.Lock()
+	t := r.lock()
 	defer t.mu.Unlock()
 	if t.run != r {
 		return
@@ -310,8 +325,7 @@ func (r *run) Usage(u protocol.Usage) {
 
 // Plan replaces the plan of the turn.
 func (r *run) Plan(entries []protocol.PlanEntry) {
-	t := r.t
-	t.mu.Lock()
+	t := r.lock()
 	defer t.mu.Unlock()
 	if t.run != r {
 		return
@@ -328,8 +342,7 @@ func (r *run) Plan(entries []protocol.PlanEntry) {
 
 // Event says something to the people who watch.
 func (r *run) Event(kind, text string) {
-	t := r.t
-	t.mu.Lock()
+	t := r.lock()
 	defer t.mu.Unlock()
 	if t.run != r {
 		return

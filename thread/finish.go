@@ -102,21 +102,11 @@ func (x *change) closeItems(r *run, out turn.Outcome) {
 	}
 }
 
-// text is what the agent said in the turn, as Turn.Text has it: not what was given to it.
+// text is the text of all agent messages of the turn, as Turn.Text has it.
 func (r *run) text() string {
-	given := 0 // messages of the assistant in the input, which stand first
-	for _, m := range r.turn.Input {
-		if m.Role == protocol.RoleAssistant {
-			given++
-		}
-	}
 	var texts []string
 	for _, it := range r.items {
-		switch {
-		case it.item.Type != protocol.ItemAgentMessage || it.item.Origin != protocol.OriginTurn:
-		case given > 0:
-			given--
-		case it.item.Text != "":
+		if it.item.Type == protocol.ItemAgentMessage && it.item.Text != "" {
 			texts = append(texts, it.item.Text)
 		}
 	}

@@ -29,7 +29,6 @@ type seams struct {
 	clients []*client
 	held    *held
 	item    turn.Item
-	waits   []chan error
 	subs    int
 }
 

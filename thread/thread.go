@@ -32,6 +32,8 @@ type Thread struct {
 	waiters map[string][]*waiter         // by turn
 
 	effects     []effect
+	backlog     int           // about what the effects take in memory, in bytes
+	room        chan struct{} // closed when there is room for more; nil: no agent waits for that
 	flushing    bool
 	flushed     uint64           // seq of the newest durable event that was told
 	lastRuntime protocol.Runtime // as last told

@@ -191,7 +191,7 @@ func TestFailedReads(t *testing.T) {
 		errs = append(errs, err)
 	}
 	for i, err := range errs {
-		if err != broken {
+		if !errors.Is(err, broken) {
 			t.Errorf("read %d: got error %v", i, err)
 		}
 	}

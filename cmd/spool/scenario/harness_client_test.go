@@ -109,12 +109,6 @@ func named(name string) dialOption { return func(c *client) { c.name = name } }
 // hello sets members of the params of initialize.
 func hello(params p) dialOption { return func(c *client) { maps.Copy(c.hello, params) } }
 
-// header sets headers of the WebSocket's HTTP request.
-func headers(h http.Header) dialOption { return func(c *client) { c.header = h } }
-
-// bare leaves the handshake to the test.
-func bare() dialOption { return func(c *client) { c.bare = true } }
-
 // Dial connects a client by "unix", "ws" or "stdio".
 func (d *daemon) Dial(transport string, opts ...dialOption) *client {
 	d.t.Helper()

@@ -99,18 +99,6 @@ type daemon struct {
 	first  *value // server/stats of the idle daemon
 
 	clients []*client // all there ever were
-	closers []func()  // see onEnd
-}
-
-// onEnd has f called once before it is checked that nothing is left (I7): it closes what
-// else the test has connected.
-func (d *daemon) onEnd(f func()) { d.closers = append(d.closers, f) }
-
-func (d *daemon) closeOthers() {
-	for _, f := range slices.Backward(d.closers) {
-		f()
-	}
-	d.closers = nil
 }
 
 // option changes how a daemon is started.
@@ -121,9 +109,6 @@ func config(toml string) option { return func(d *daemon) { d.config += toml + "\
 
 // fault sets SPOOL_FAULT for the next starts; see SetFault.
 func fault(spec string) option { return func(d *daemon) { d.fault = spec } }
-
-// args adds arguments to spool serve.
-func args(more ...string) option { return func(d *daemon) { d.args = append(d.args, more...) } }
 
 // leaves allows n goroutines to be left at the end: agents that do not listen (/stuck).
 func leaves(n int) option { return func(d *daemon) { d.leaves = n } }
@@ -288,7 +273,6 @@ func (d *daemon) Stop() {
 func (d *daemon) verify() {
 	if d.running() && !d.t.Failed() {
 		d.Check()
-		d.closeOthers()
 		d.checkLeaks()
 	}
 }
@@ -296,7 +280,6 @@ func (d *daemon) verify() {
 // tearDown ends what the test left.
 func (d *daemon) tearDown() {
 	defer os.RemoveAll(d.dir)
-	d.closeOthers()
 	for _, c := range d.clients {
 		c.Close()
 	}

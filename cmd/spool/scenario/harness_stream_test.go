@@ -176,7 +176,7 @@ func (s *streams) notification(m *message) {
 		st.active, st.next, st.limit = true, 0, 0
 	}
 	if !st.active {
-		if !slices.Contains(listLevel, m.method) && m.method != "thread/subscription/closed" {
+		if !slices.Contains(listLevel, m.method) && m.method != "thread/subscription/closed" && !s.carriesOut(m) {
 			s.fail(m, "I3", "it is not subscribed to %s", m.ThreadID)
 		}
 		st.gone = m.method == "thread/deleted"
@@ -189,6 +189,12 @@ func (s *streams) notification(m *message) {
 		s.fail(m, "I2", "something is said about turn %s after its end", m.TurnID)
 	}
 	s.apply(st, m)
+}
+
+// carriesOut tells whether a message takes back a call that the client was asked to carry
+// out, which it is told whether it is subscribed or not.
+func (s *streams) carriesOut(m *message) bool {
+	return m.method == "item/tool/cancel" && len(s.c.Seen("item/tool/call", p{"callId": m.Body().Str("callId")})) > 0
 }
 
 // durable checks that nothing is missing and nothing comes twice.
