@@ -15,7 +15,6 @@ import (
 
 type (
 	approvalHandler = func(context.Context, protocol.ApprovalRequestParams) (protocol.ApprovalRequestResult, error)
-	questionHandler = func(context.Context, protocol.QuestionRequestParams) (map[string]protocol.Answer, error)
 )
 
 func decide(d protocol.Decision) approvalHandler {

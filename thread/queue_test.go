@@ -50,7 +50,7 @@ func TestS01ManyEnqueue(t *testing.T) {
 		m.agrees(w)
 		h.done(completes)
 		for i, tn := range order {
-			if got := w.read(id).Thread.Runtime.ActiveTurnID; got != tn.ID {
+			if got := do(t, w.m.TurnRead, ann, protocol.TurnReadParams{ThreadID: id, TurnID: tn.ID}).Turn; got.Status != protocol.TurnRunning {
 				t.Fatalf("turn %d is not the next", i)
 			}
 			w.with(tn.ID).done(completes)
