@@ -22,9 +22,9 @@ type ask struct {
 	method string     // of the request to clients
 	params func() any // of it
 	take   func(p Peer, result json.RawMessage, err error)
-	sent   map[Peer]func() // to whom it is open, and how to withdraw it
-	told   bool            // the event with which it began was told
-	over   bool            // its resolution was decided
+	sent   map[Peer]*sending // to whom it is open
+	told   bool              // the event with which it began was told
+	over   bool              // its resolution was decided
 	expiry *time.Timer
 	done   chan struct{} // closed when the resolution is kept
 
@@ -34,6 +34,17 @@ type ask struct {
 	result   protocol.ToolCallResult
 
 	call *toolCall // of a tool call
+}
+
+// sending is one request to one client.
+type sending struct{ withdraw func() }
+
+// withdraw takes an ask back from everybody.
+func (a *ask) withdraw() {
+	for _, one := range a.sent {
+		one.withdraw()
+	}
+	clear(a.sent)
 }
 
 // mayAsk returns why nothing of this size can be asked now, nil if it can. t.mu is held.
@@ -136,7 +147,7 @@ func (r *askRegistry) threads() []*Thread {
 // answer. The change holds that beginning. t.mu is held.
 func (x *change) openAsk(r *run, a *ask) {
 	t := x.t
-	a.sent, a.done = map[Peer]func(){}, make(chan struct{})
+	a.sent, a.done = map[Peer]*sending{}, make(chan struct{})
 	r.asks = append(r.asks, a)
 	if a.kind != askTool {
 		t.m.asks.add(a.id, t)
@@ -165,10 +176,12 @@ func (t *Thread) sendTo(a *ask, s *Subscription) {
 	if !a.told || a.over || a.sent[p] != nil || s.role == protocol.RoleObserver || !p.Can(a.method) {
 		return
 	}
-	a.sent[p] = p.Request(a.method, a.params(), func(result json.RawMessage, err error) {
+	one := &sending{}
+	a.sent[p] = one
+	one.withdraw = p.Request(a.method, a.params(), func(result json.RawMessage, err error) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if a.over || a.sent[p] == nil { // withdrawn where the client may not answer any more
+		if a.over || a.sent[p] != one { // it was withdrawn, perhaps to be sent anew
 			t.m.LateAnswer()
 			return
 		}
@@ -196,9 +209,9 @@ func (t *Thread) withdraw(p Peer) {
 		return
 	}
 	for _, a := range t.run.asks {
-		if w := a.sent[p]; w != nil && a.kind != askTool {
+		if one := a.sent[p]; one != nil && a.kind != askTool {
 			delete(a.sent, p)
-			w()
+			one.withdraw()
 		}
 	}
 }
@@ -208,10 +221,7 @@ func (t *Thread) withdraw(p Peer) {
 func (t *Thread) dropAsks(r *run) {
 	for _, a := range r.asks {
 		a.over = true
-		for _, w := range a.sent {
-			w()
-		}
-		a.sent = nil
+		a.withdraw()
 		t.m.asks.drop(a.id)
 	}
 	r.asks = nil
@@ -230,13 +240,7 @@ func (x *change) settle(a *ask, tell func()) {
 	if a.kind != askTool {
 		t.m.asks.resolve(a.id, a.decision, t)
 	}
-	withdraw := a.sent
-	a.sent = nil
-	x.out = append(x.out, effect{kind: call, fn: func(error) {
-		for _, w := range withdraw {
-			w()
-		}
-	}})
+	x.out = append(x.out, effect{kind: call, fn: func(error) { a.withdraw() }})
 	tell()
 	x.out = append(x.out, effect{kind: call, fn: func(error) { close(a.done) }})
 }

@@ -418,7 +418,10 @@ func TestWhoIsAsked(t *testing.T) {
 		r.decide("accept")
 		waits(t, ok)
 		w.watch(p, id, "")
+		old := r
 		r = p.only(t, approvals)
+		old.decide("accept") // it was withdrawn
+		waits(t, ok)
 		do(t, w.m.Unsubscribe, as(p), protocol.ThreadParams{ThreadID: id})
 		p.none(t, approvals)
 		r.decide("accept")

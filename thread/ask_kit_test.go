@@ -61,6 +61,12 @@ func (p *responder) Request(method string, params any, answer func(json.RawMessa
 	}
 }
 
+// String names it, for failures.
+func (p *responder) String() string { return p.who.User + " " + p.who.ConnectionID }
+
+// String names it, for failures.
+func (r *request) String() string { return r.of.String() + ": " + r.method + " " + string(r.params) }
+
 // open returns the requests of a method that wait for this client.
 func (p *responder) open(method string) []*request {
 	synctest.Wait()

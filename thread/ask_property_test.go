@@ -331,10 +331,11 @@ func (a *asking) playCrash(rt *rapid.T) {
 // check looks at every item and every client.
 func (a *asking) check(rt *rapid.T) {
 	synctest.Wait()
+	all := a.world.items(a.id, 200)
 	items := map[string]protocol.Item{}
-	for _, it := range a.world.items(a.id, 50) {
+	for _, it := range all {
 		items[it.ID] = it
-		a.checkItem(it)
+		a.checkItem(it, all)
 	}
 	for id, hears := range maps.Clone(a.agent) {
 		hears(items[id])
@@ -346,14 +347,15 @@ func (a *asking) check(rt *rapid.T) {
 			rt.Fatalf("item %s has %d resolutions, open %t", item, n, waits)
 		}
 	}
+	presence := do(rt, a.m.PresenceList, ann, protocol.ThreadParams{ThreadID: a.id}).Data
 	for _, p := range a.clients {
-		a.checkClient(p, open)
+		a.checkClient(p, open, presence)
 	}
 	a.checkAttempts()
 }
 
 // checkItem looks for who decided.
-func (a *asking) checkItem(it protocol.Item) {
+func (a *asking) checkItem(it protocol.Item, all []protocol.Item) {
 	said := func(id, word string) {
 		a.rt.Helper()
 		if !slices.Contains(a.said[id], word) || it.By != nil && !slices.Contains(a.who[id], it.By.ConnectionID) {
@@ -367,7 +369,7 @@ func (a *asking) checkItem(it protocol.Item) {
 		}
 		said(it.ApprovalID, it.Decision)
 	case it.Type == protocol.ItemApproval && it.Decision == "accept":
-		a.checkRule(it)
+		a.checkRule(it, all)
 	case it.Type == protocol.ItemApproval && it.Decision == "timedOut" && !a.timeout,
 		it.Type == protocol.ItemApproval && it.Decision == "decline" && a.wait != "decline":
 		a.rt.Fatalf("nobody decided this: %+v", it)
@@ -379,8 +381,8 @@ func (a *asking) checkItem(it protocol.Item) {
 }
 
 // checkRule looks for the decision that lasts.
-func (a *asking) checkRule(it protocol.Item) {
-	for _, o := range a.world.items(a.id, 50) {
+func (a *asking) checkRule(it protocol.Item, all []protocol.Item) {
+	for _, o := range all {
 		if o.Type == protocol.ItemApproval && o.ScopeKey == it.ScopeKey && o.By != nil && slices.Contains([]string{"acceptForThread", "acceptAlways"}, o.Decision) {
 			return
 		}
@@ -389,14 +391,13 @@ func (a *asking) checkRule(it protocol.Item) {
 }
 
 // checkClient looks whether a client is asked what is open and nothing else.
-func (a *asking) checkClient(p *responder, open []protocol.Item) {
+func (a *asking) checkClient(p *responder, open []protocol.Item, presence []protocol.Presence) {
 	for _, r := range p.open(approvals) {
 		id := get[protocol.ApprovalRequestParams](r).ApprovalID
 		if !slices.ContainsFunc(open, func(it protocol.Item) bool { return it.ApprovalID == id }) {
 			a.rt.Fatalf("%s is asked for an approval that is over", p.who.ConnectionID)
 		}
 	}
-	presence := do(a.rt, a.m.PresenceList, ann, protocol.ThreadParams{ThreadID: a.id}).Data
 	takesPart := slices.ContainsFunc(presence, func(e protocol.Presence) bool {
 		return e.ConnectionID == p.who.ConnectionID && e.Role == protocol.RoleParticipant
 	})

@@ -15,6 +15,7 @@ func TestAgentWaitsForTheDisk(t *testing.T) {
 		p := w.connect("ann")
 		id := w.start(protocol.ThreadOptions{})
 		w.subscribe(p, id, 0)
+		p.take(t)
 		h := w.held(id, "go")
 		w.gate.shut()
 		said := 0

@@ -116,20 +116,19 @@ func (t *Thread) sendCall(a *ask) {
 	if a.call.owner == p && a.sent[p] != nil {
 		return
 	}
-	for _, withdraw := range a.sent {
-		withdraw()
-	}
-	clear(a.sent)
+	a.withdraw()
 	if a.call.gone != nil {
 		a.call.gone.Stop()
 		a.call.gone = nil
 	}
 	a.call.owner = p
 	a.call.attempt++
-	a.sent[p] = p.Request(a.method, a.params(), func(raw json.RawMessage, err error) {
+	one := &sending{}
+	a.sent[p] = one
+	one.withdraw = p.Request(a.method, a.params(), func(raw json.RawMessage, err error) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if a.over || a.call.owner != p {
+		if a.over || a.sent[p] != one {
 			t.m.LateAnswer()
 			return
 		}
@@ -140,10 +139,7 @@ func (t *Thread) sendCall(a *ask) {
 // orphanCall gives a call whose client is gone some time for it to come back. t.mu is held.
 func (t *Thread) orphanCall(a *ask) {
 	a.call.owner = nil
-	for _, withdraw := range a.sent {
-		withdraw()
-	}
-	clear(a.sent)
+	a.withdraw()
 	if a.call.gone != nil || a.over {
 		return
 	}
