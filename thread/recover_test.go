@@ -229,6 +229,27 @@ func TestRecoveryTwice(t *testing.T) {
 	})
 }
 
+// A second crash finds the queue paused by the first: it says so once.
+func TestCrashWithAPausedQueue(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		w.held(id, "go")
+		w.run(id, "next", protocol.BusyEnqueue)
+		w.reopen()
+		rev := w.queue(id).Revision
+		w.held(id, "at once")
+		w.reopen()
+		if q := w.queue(id); q.Revision != rev || !q.Paused || q.PauseReason != protocol.PauseServerRestarted {
+			t.Errorf("revision %d, was %d: %+v", q.Revision, rev, q)
+		}
+		p := w.connect("ann")
+		w.subscribe(p, id, 0)
+		m := newMirror(t, id, 0)
+		m.apply(p.take(t))
+		m.agrees(w)
+	})
+}
+
 // What was said is kept at the latest after 500 ms or 64 KiB.
 func TestCheckpoints(t *testing.T) {
 	long := strings.Repeat("漢", 30_000) // 90 000 bytes

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
+	"github.com/spoolhq/spool/storage/faulty"
 	"github.com/spoolhq/spool/thread"
 	"github.com/spoolhq/spool/turn"
 )
@@ -238,6 +239,37 @@ func TestUnload(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A thread that is being loaded is nobody else's yet.
+func TestStatsWhileLoading(t *testing.T) {
+	var wait chan struct{}
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		w.reopen()
+		wait = make(chan struct{})
+		read := make(chan error, 1)
+		go func() {
+			_, err := try(w.m.Read, ann, protocol.ThreadReadParams{ThreadID: id})
+			read <- err
+		}()
+		synctest.Wait()
+		if n := w.m.Stats().LoadedThreads; n != 0 {
+			t.Errorf("%d threads are loaded", n)
+		}
+		close(wait)
+		if err := <-read; err != nil {
+			t.Error(err)
+		}
+		if n := w.m.Stats().LoadedThreads; n != 1 {
+			t.Errorf("%d threads are loaded", n)
+		}
+	}, hooked(faulty.Hooks{BeforeRead: func(method string) error {
+		if method == "Thread" && wait != nil {
+			<-wait
+		}
+		return nil
+	}}))
 }
 
 // An ephemeral thread is as any other while the daemon runs, and gone with it.
