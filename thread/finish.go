@@ -63,7 +63,6 @@ func (r *run) detach(out turn.Outcome) {
 	}
 	r.stop(turn.Cancelled{Reason: out.Reason})
 	r.limit()
-	r.t.m.turns.Add(-1)
 }
 
 // interruptNotice is what the conversation says of an interrupt.

@@ -42,7 +42,6 @@ type Manager struct {
 	running  sync.WaitGroup // agents, and short work that must not run under a lock
 	work     sync.WaitGroup // janitor, timers
 	counters sync.Map       // name -> *atomic.Int64
-	turns    atomic.Int64   // running
 }
 
 // Open makes a Manager of cfg, brings back what a crash interrupted and starts the turns
@@ -318,10 +317,13 @@ type Stats struct {
 
 // Stats returns the counts of this moment.
 func (m *Manager) Stats() Stats {
-	s := Stats{RunningTurns: int(m.turns.Load()), Subscriptions: m.peers.count(nil), Counters: map[string]int64{}}
+	s := Stats{Subscriptions: m.peers.count(nil), Counters: map[string]int64{}}
 	for _, t := range m.loaded() {
 		t.mu.Lock()
 		s.QueuedTurns += len(t.st.Queue.Waiting)
+		if t.run != nil {
+			s.RunningTurns++
+		}
 		t.mu.Unlock()
 		s.LoadedThreads++
 	}

@@ -62,7 +62,6 @@ func (x *change) startTurn(tn protocol.Turn, queue *protocol.QueueState, entry s
 	r.conf, _ = protocol.ParseConfig(tn.Config) // it was checked when the turn was accepted
 	r.ctx, r.limit = turn.Limit(ctx, r.conf)
 	t.run = r
-	t.m.turns.Add(1)
 	x.row = true
 	x.turnEntry(entry)
 	emit(x, protocol.EventTurnStarted, protocol.TurnEvent{Header: h, Turn: tn, Queue: queue})

@@ -192,10 +192,7 @@ func (t *Thread) toolResult(raw json.RawMessage, err error) protocol.ToolCallRes
 		res.Error = nil
 	case res.Error == nil:
 		return fail("the tool failed and gave no reason")
-	case !oneOf(res.Error.Code, protocol.ToolErrFailed, protocol.ToolErrInvalidArguments, protocol.ToolErrNotAllowed, protocol.ToolErrUnavailable):
-		if res.Error.Code != "" { // one of the client's own
-			res.Error.Message = res.Error.Code + ": " + res.Error.Message
-		}
+	case res.Error.Code == "":
 		res.Error.Code = protocol.ToolErrFailed
 	}
 	return res

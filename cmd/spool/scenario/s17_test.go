@@ -53,8 +53,7 @@ func TestS17_TheTurnGoesOn(t *testing.T) {
 			t.Errorf("%s: with the client gone the daemon has %s", v.name, s)
 		}
 		poll(probe, "the end of the queue", func() bool {
-			s := probe.Call("server/stats", nil)
-			return s.Int("runningTurns") == 0 && s.Int("queuedTurns") == 0
+			return probe.Sync(thr).At("thread.runtime").fits(p{"busy": false, "queueLength": 0})
 		})
 		now := probe.ReadAll(thr)
 		turns := now.List("turns")

@@ -57,11 +57,8 @@ func TestS20_SlowConsumer(t *testing.T) {
 	}
 	done := c1.Await("item/completed", p{"turnId": turn, "item.type": "agentMessage"})
 	text := done.Body().Str("item.text")
-	for _, lag := range c1.Seen("thread/subscription/lagged", nil) {
-		if lag.n < done.n { // the item itself is larger than what may wait
-			t.Errorf("c1 lags while the text streams: %s", lag.raw)
-		}
-	}
+	// Whether c1 itself falls behind an agent without a pace is up to the machine; what it
+	// then holds is not, and is checked at the end.
 	head := uint64(c1.Sync(thr).Int("thread.headSeq"))
 	for _, c := range slow {
 		c.ResumeReading()

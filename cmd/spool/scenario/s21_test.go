@@ -177,6 +177,8 @@ func TestS21_KilledWhileWaitingForApproval(t *testing.T) {
 	turn := c.Run(thr, "/say Hello\n/approve command rm build")
 	b, e := c.Enqueue(thr, "/say B"), c.Enqueue(thr, "/say C")
 	approval := c.Await("item/approval/request", p{"turnId": turn}).Body().Str("approvalId")
+	c.Await("turn/queued", p{"turnId": b})
+	c.Await("turn/queued", p{"turnId": e})
 
 	d.Kill()
 	was := c.remember(thr, turn, b, e)
