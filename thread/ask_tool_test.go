@@ -77,7 +77,7 @@ func TestToolResults(t *testing.T) {
 		do(t, w.m.ToolRegister, as(p), offered(id, "x"))
 		h := w.held(id, "go")
 		for _, tt := range []struct{ answer, code string }{
-			{`{"success":false,"error":{"code":"Mine","message":"no"}}`, protocol.ToolErrFailed},
+			{`{"success":false,"error":{"code":"Mine","message":"no"}}`, "Mine"},
 			{`{"success":false,"error":{"code":"ToolUnavailable","message":"no"}}`, protocol.ToolErrUnavailable},
 			{`{"success":false}`, protocol.ToolErrFailed},
 			{`{}`, protocol.ToolErrFailed},
