@@ -35,6 +35,9 @@ type request struct {
 	answer func(json.RawMessage, error)
 	seq    int // events of the stream that had been offered before
 
+	id      string // approvalId, requestId or callId
+	attempt int
+
 	withdrawn bool // guarded by of.mu
 	answered  bool
 }
@@ -51,6 +54,14 @@ func (p *responder) Request(method string, params any, answer func(json.RawMessa
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := &request{of: p, method: method, params: raw, answer: answer, seq: len(p.queue) + len(p.got)}
+	switch p := params.(type) {
+	case protocol.ApprovalRequestParams:
+		r.id = p.ApprovalID
+	case protocol.QuestionRequestParams:
+		r.id = p.RequestID
+	case protocol.ToolCallParams:
+		r.id, r.attempt = p.CallID, p.Attempt
+	}
 	if !p.dead {
 		p.asked = append(p.asked, r)
 	}
@@ -260,8 +271,14 @@ func (w *world) respond(id string, d protocol.Decision) protocol.ApprovalRespond
 func (w *world) resolutions(id string) map[string]int {
 	w.t.Helper()
 	n := map[string]int{}
-	for _, raw := range w.export(id) {
-		method, e := parse(w.t, protocol.Frame(raw))
+	countResolutions(w.t, w.export(id), n)
+	return n
+}
+
+func countResolutions(t tb, events []json.RawMessage, n map[string]int) {
+	t.Helper()
+	for _, raw := range events {
+		method, e := parse(t, protocol.Frame(raw))
 		if e.Item == nil || !slices.Contains([]protocol.ItemType{protocol.ItemApproval, protocol.ItemQuestion, protocol.ItemToolCall}, e.Item.Type) {
 			continue
 		}
@@ -272,7 +289,6 @@ func (w *world) resolutions(id string) map[string]int {
 			n[e.ItemID]++
 		}
 	}
-	return n
 }
 
 // offered offers tools that take any object.

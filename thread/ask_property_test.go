@@ -29,20 +29,25 @@ type asking struct {
 	timeout bool // approvals and questions expire
 	wait    string
 	held    *held
-	clients []*responder // that are there
-	all     []*responder // and those that were
+	turns   []string
+	items   map[string]protocol.Item // as last read
+	clients []*responder             // that are there
+	all     []*responder             // and those that were
 	agent   map[string]func(protocol.Item)
 	// What clients and policies said, by approvalId, requestId or callId: an answer that the
 	// journal holds must be among them.
 	said map[string][]string
 	who  map[string][]string // connections that may have decided
+
+	seq  uint64 // of the journal, as far as it was looked at
+	ends map[string]int
 }
 
 func playAsks(rt *rapid.T) {
 	config := map[string]any{"toolReconnectMs": 2000}
 	a := &asking{
 		world: newWorld(rt, limits(thread.Limits{InterruptGrace: time.Second})), rt: rt,
-		said: map[string][]string{}, who: map[string][]string{}, agent: map[string]func(protocol.Item){},
+		said: map[string][]string{}, who: map[string][]string{}, agent: map[string]func(protocol.Item){}, ends: map[string]int{}, items: map[string]protocol.Item{},
 	}
 	defer func() { a.close() }()
 	if a.timeout = rapid.Bool().Draw(rt, "expire"); a.timeout {
@@ -86,7 +91,7 @@ func playAsks(rt *rapid.T) {
 	})
 	a.held.done(completes)
 	a.check(rt)
-	for item, n := range a.resolutions(a.id) {
+	for item, n := range a.ends {
 		if n != 1 {
 			rt.Fatalf("item %s has %d resolutions at the end", item, n)
 		}
@@ -102,10 +107,13 @@ func playAsks(rt *rapid.T) {
 func (a *asking) begin() {
 	synctest.Wait()
 	a.held = a.world.held(a.id, "go")
+	a.turns = append(a.turns, a.held.in.Turn.ID)
 }
 
 // open returns the items that wait for somebody.
-func (a *asking) open() []protocol.Item { return a.read(a.id).Pending }
+func (a *asking) open() []protocol.Item {
+	return do(a.rt, a.m.Read, ann, protocol.ThreadReadParams{ThreadID: a.id}).Pending
+}
 
 // follow checks that the agent hears what the journal holds, when it does and not before.
 func follow[T any](a *asking, known []protocol.Item, c chan heard[T], agrees func(T, protocol.Item) bool) {
@@ -137,10 +145,10 @@ func follow[T any](a *asking, known []protocol.Item, c chan heard[T], agrees fun
 	}
 }
 
-func (a *asking) items() []protocol.Item { return a.turn(a.id, a.held.in.Turn.ID).Items }
+func (a *asking) now() []protocol.Item { return a.turn(a.id, a.held.in.Turn.ID).Items }
 
 func (a *asking) playApprove(rt *rapid.T) {
-	known := a.items()
+	known := a.now()
 	scope := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(rt, "scope")
 	follow(a, known, a.held.approve("x", scope), func(ok bool, it protocol.Item) bool {
 		return ok == slices.Contains([]string{"accept", "acceptForThread", "acceptAlways"}, it.Decision)
@@ -148,7 +156,7 @@ func (a *asking) playApprove(rt *rapid.T) {
 }
 
 func (a *asking) playAsk(*rapid.T) {
-	known := a.items()
+	known := a.now()
 	q := protocol.Question{Question: "Which?", Options: options("A", "B")}
 	follow(a, known, a.held.ask(q), func(got map[string]protocol.Answer, it protocol.Item) bool {
 		return (got == nil) == (it.Outcome != "answered") && (got == nil || got["q1"].Answers[0] == it.Answers["q1"].Answers[0])
@@ -156,7 +164,7 @@ func (a *asking) playAsk(*rapid.T) {
 }
 
 func (a *asking) playCall(rt *rapid.T) {
-	known := a.items()
+	known := a.now()
 	name := rapid.SampledFrom([]string{"t1", "t2"}).Draw(rt, "tool")
 	follow(a, known, a.held.call(name, `{}`), func(got protocol.ToolCallResult, it protocol.Item) bool {
 		return got.Success == (it.Status == protocol.ItemCompleted) && (!got.Success || got.Content[0].Text == protocol.PartsText(it.Result.Content))
@@ -233,17 +241,16 @@ func (a *asking) words(rt *rapid.T, r *request, counts bool) string {
 	good := rapid.IntRange(0, 4).Draw(rt, "good") > 0
 	switch r.method {
 	case approvals:
-		id = get[protocol.ApprovalRequestParams](r).ApprovalID
+		id = r.id
 		word = rapid.SampledFrom([]string{"accept", "acceptForThread", "acceptAlways", "decline"}).Draw(rt, "decision")
 		answer = fmt.Sprintf(`{"decision":%q}`, word)
 	case questions:
-		id = get[protocol.QuestionRequestParams](r).RequestID
+		id = r.id
 		word = rapid.SampledFrom([]string{"A", "B"}).Draw(rt, "answer")
 		answer = fmt.Sprintf(`{"answers":{"q1":{"answers":[%q]}}}`, word)
 	default:
-		p := get[protocol.ToolCallParams](r)
-		id = p.CallID
-		word = fmt.Sprintf("attempt %d of %s", p.Attempt, r.of.who.ConnectionID)
+		id = r.id
+		word = fmt.Sprintf("attempt %d of %s", r.attempt, r.of.who.ConnectionID)
 		answer = fmt.Sprintf(`{"success":true,"content":[{"type":"text","text":%q}]}`, word)
 		if good = good || counts; !good {
 			return `{}`
@@ -331,17 +338,18 @@ func (a *asking) playCrash(rt *rapid.T) {
 // check looks at every item and every client.
 func (a *asking) check(rt *rapid.T) {
 	synctest.Wait()
-	all := a.world.items(a.id, 200)
-	items := map[string]protocol.Item{}
-	for _, it := range all {
-		items[it.ID] = it
-		a.checkItem(it, all)
+	for _, id := range a.turns[max(0, len(a.turns)-2):] { // those before do not change any more
+		for _, it := range a.turn(a.id, id).Items {
+			a.items[it.ID] = it
+			a.checkItem(it)
+		}
 	}
 	for id, hears := range maps.Clone(a.agent) {
-		hears(items[id])
+		hears(a.items[id])
 	}
 	open := a.open()
-	for item, n := range a.resolutions(a.id) {
+	a.look()
+	for item, n := range a.ends {
 		waits := slices.ContainsFunc(open, func(it protocol.Item) bool { return it.ID == item })
 		if n > 1 || (n == 0) != waits {
 			rt.Fatalf("item %s has %d resolutions, open %t", item, n, waits)
@@ -354,8 +362,25 @@ func (a *asking) check(rt *rapid.T) {
 	a.checkAttempts()
 }
 
+// look counts the resolutions in what is new in the journal.
+func (a *asking) look() {
+	p := protocol.ThreadExportParams{ThreadID: a.id, AfterSeq: a.seq}
+	for {
+		r := do(a.rt, a.m.Export, ann, p)
+		countResolutions(a.rt, r.Events, a.ends)
+		if n := len(r.Events); n > 0 {
+			_, e := parse(a.rt, protocol.Frame(r.Events[n-1]))
+			a.seq = e.Seq
+		}
+		if r.NextSeq == 0 {
+			return
+		}
+		p.AfterSeq = r.NextSeq
+	}
+}
+
 // checkItem looks for who decided.
-func (a *asking) checkItem(it protocol.Item, all []protocol.Item) {
+func (a *asking) checkItem(it protocol.Item) {
 	said := func(id, word string) {
 		a.rt.Helper()
 		if !slices.Contains(a.said[id], word) || it.By != nil && !slices.Contains(a.who[id], it.By.ConnectionID) {
@@ -369,7 +394,7 @@ func (a *asking) checkItem(it protocol.Item, all []protocol.Item) {
 		}
 		said(it.ApprovalID, it.Decision)
 	case it.Type == protocol.ItemApproval && it.Decision == "accept":
-		a.checkRule(it, all)
+		a.checkRule(it)
 	case it.Type == protocol.ItemApproval && it.Decision == "timedOut" && !a.timeout,
 		it.Type == protocol.ItemApproval && it.Decision == "decline" && a.wait != "decline":
 		a.rt.Fatalf("nobody decided this: %+v", it)
@@ -381,8 +406,8 @@ func (a *asking) checkItem(it protocol.Item, all []protocol.Item) {
 }
 
 // checkRule looks for the decision that lasts.
-func (a *asking) checkRule(it protocol.Item, all []protocol.Item) {
-	for _, o := range all {
+func (a *asking) checkRule(it protocol.Item) {
+	for _, o := range a.items {
 		if o.Type == protocol.ItemApproval && o.ScopeKey == it.ScopeKey && o.By != nil && slices.Contains([]string{"acceptForThread", "acceptAlways"}, o.Decision) {
 			return
 		}
@@ -393,8 +418,7 @@ func (a *asking) checkRule(it protocol.Item, all []protocol.Item) {
 // checkClient looks whether a client is asked what is open and nothing else.
 func (a *asking) checkClient(p *responder, open []protocol.Item, presence []protocol.Presence) {
 	for _, r := range p.open(approvals) {
-		id := get[protocol.ApprovalRequestParams](r).ApprovalID
-		if !slices.ContainsFunc(open, func(it protocol.Item) bool { return it.ApprovalID == id }) {
+		if !slices.ContainsFunc(open, func(it protocol.Item) bool { return it.ApprovalID == r.id }) {
 			a.rt.Fatalf("%s is asked for an approval that is over", p.who.ConnectionID)
 		}
 	}
@@ -410,7 +434,7 @@ func (a *asking) checkClient(p *responder, open []protocol.Item, presence []prot
 		}
 		p.mu.Lock()
 		asked := slices.ContainsFunc(p.asked, func(r *request) bool {
-			return r.method == approvals && get[protocol.ApprovalRequestParams](r).ApprovalID == it.ApprovalID
+			return r.method == approvals && r.id == it.ApprovalID
 		})
 		p.mu.Unlock()
 		if !asked {
@@ -428,13 +452,12 @@ func (a *asking) checkAttempts() {
 			if r.method != calls {
 				continue
 			}
-			c := get[protocol.ToolCallParams](r)
-			if slices.Contains(attempts[c.CallID], c.Attempt) {
-				a.rt.Fatalf("attempt %d of %s was sent twice", c.Attempt, c.CallID)
+			if slices.Contains(attempts[r.id], r.attempt) {
+				a.rt.Fatalf("attempt %d of %s was sent twice", r.attempt, r.id)
 			}
-			attempts[c.CallID] = append(attempts[c.CallID], c.Attempt)
+			attempts[r.id] = append(attempts[r.id], r.attempt)
 			if !r.withdrawn && !r.answered && !p.dead {
-				open[c.CallID]++
+				open[r.id]++
 			}
 		}
 		p.mu.Unlock()

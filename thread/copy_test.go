@@ -38,7 +38,8 @@ func (w *world) story() string {
 	w.held(id, "two").done(fails)
 	items := w.items(id, 10)
 	w.update(id, items[1], `{"text":"Edited"}`)
-	w.append(id, "", developer("waits"), developer("waits, too"))
+	waits := w.append(id, "", developer("waits"), developer("waits, too"))
+	w.update(id, waits[0], `{"metadata":{"seen":true}}`)
 	return id
 }
 

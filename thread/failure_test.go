@@ -25,6 +25,17 @@ func (d *disk) setup(w *world) {
 	}}
 }
 
+func (d *disk) behindAGate(w *world) {
+	w.gate = newGate()
+	hold := w.gate.hooks().BeforeCommit
+	d.setup(w)
+	fail := w.hooks.BeforeCommit
+	w.hooks.BeforeCommit = func(b *storage.Batch) error {
+		_ = hold(b)
+		return fail(b)
+	}
+}
+
 func TestFailedCommit(t *testing.T) {
 	var d disk
 	inWorld(t, func(w *world) {
@@ -112,17 +123,28 @@ func TestFailedCommitTakesLaterOnesAlong(t *testing.T) {
 		if n := len(w.queue(id).Turns); n != 0 {
 			t.Errorf("%d turns are queued that are not kept", n)
 		}
-	}, func(w *world) {
-		w.gate = newGate()
-		before := w.gate.hooks().BeforeCommit
-		w.hooks.BeforeCommit = func(b *storage.Batch) error {
-			_ = before(b)
-			if d.broken.Load() {
-				return errors.New("input/output error")
-			}
-			return nil
+	}, d.behindAGate)
+}
+
+// What is told live says nothing of what must be kept before it.
+func TestReadBehindADelta(t *testing.T) {
+	var d disk
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{Title: "old"})
+		h := w.held(id, "go")
+		it := h.begin(protocol.ItemAgentMessage)
+		w.gate.shut()
+		send(w.m.Rename, ann, protocol.ThreadRenameParams{ThreadID: id, Title: "new"})
+		h.step(func(turn.Emitter) { it.Append("live") })
+		var read answer[protocol.ThreadReadResult]
+		go func() { read.result, read.err = try(w.m.Read, ann, protocol.ThreadReadParams{ThreadID: id}) }()
+		synctest.Wait()
+		d.broken.Store(true)
+		w.gate.lift()
+		if protocol.AsError(read.err).Code != protocol.CodeStorageUnavailable {
+			t.Errorf("read %q, %v", read.result.Thread.Title, read.err)
 		}
-	})
+	}, d.behindAGate)
 }
 
 // A start that fails is as if it had not been.

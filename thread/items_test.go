@@ -276,18 +276,16 @@ func TestUpdateOfAnItemThatGoes(t *testing.T) {
 				h.say("Hello")
 				h.done(completes)
 				it := w.items(id, 10)[1]
-				read := 0
 				hold = func(method string) {
-					if method != "Events" {
-						return
-					}
-					if read++; read == 1 {
+					if method == "Key" { // it was found, and is not changed yet
+						hold = nil
 						go go_(w, id)
 						synctest.Wait()
 					}
 				}
-				refused(t, protocol.CodeItemNotFound, w.m.ItemsUpdate, ann, protocol.ThreadItemsUpdateParams{ThreadID: id, ItemID: it.ID, ExpectedRevision: 1, Patch: json.RawMessage(`{"text":"ghost"}`)})
-				hold = nil
+				p := protocol.ThreadItemsUpdateParams{ThreadID: id, ItemID: it.ID, ExpectedRevision: 1, Patch: json.RawMessage(`{"text":"ghost"}`)}
+				p.IdempotencyKey = "k"
+				refused(t, protocol.CodeItemNotFound, w.m.ItemsUpdate, ann, p)
 				if n := len(w.export(id)); n != 1 && n != 7 {
 					t.Errorf("%d events", n)
 				}

@@ -300,10 +300,12 @@ func (w *world) turn(id, turnID string) protocol.Turn {
 	return do(w.t, w.m.TurnRead, ann, protocol.TurnReadParams{ThreadID: id, TurnID: turnID, IncludeItems: true}).Turn
 }
 
-// subscribe subscribes a connection with a replay of everything after a seq.
+// subscribe subscribes a connection with a replay of everything after a seq, and lets it
+// read that, so that it is live.
 func (w *world) subscribe(p *peer, id string, after uint64) {
 	w.t.Helper()
 	do(w.t, w.m.Subscribe, from(p), protocol.ThreadSubscribeParams{ThreadID: id, AfterSeq: &after})
+	p.drain(w.t)
 }
 
 // pages collects a list of turns or items in pages of a size.

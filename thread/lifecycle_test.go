@@ -338,9 +338,15 @@ func TestAgentsBadJSON(t *testing.T) {
 			out.Begin(protocol.Item{Type: protocol.ItemToolCall, Arguments: bad}).Complete(func(it *protocol.Item) {
 				it.Result = &protocol.ToolResult{Structured: bad, Content: []protocol.Part{{Type: "data", Data: bad}}}
 			})
+			out.Begin(protocol.Item{Type: protocol.ItemAgentMessage}).Patch(json.RawMessage(`{"no":"state"}`))
 			out.Add(protocol.Item{Type: protocol.ItemCustom, Extra: protocol.Object{"new": bad}})
 		})
 		h.done(completes)
+		for _, it := range w.turn(id, h.in.Turn.ID).Items {
+			if it.Type == protocol.ItemAgentMessage && it.State != nil {
+				t.Errorf("%+v", it)
+			}
+		}
 		m := newMirror(t, id, 0)
 		m.apply(p.take(t))
 		m.agrees(w)

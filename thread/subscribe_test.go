@@ -368,6 +368,37 @@ func TestS20SlowReader(t *testing.T) {
 	})
 }
 
+// A client that catches up while events wait for the disk gets those too.
+func TestCatchingUpOnASlowDisk(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		p := w.connect("ann")
+		w.subscribe(p, id, 0)
+		h := w.held(id, "go")
+		p.room = 1
+		h.say("too much at once")
+		it := h.begin(protocol.ItemAgentMessage)
+		h.speak(it, "one ")
+		w.gate.shut()
+		h.step(func(out turn.Emitter) {
+			out.Add(protocol.Item{Type: protocol.ItemAgentMessage, Text: "aside"})
+			it.Append("two ")
+		})
+		synctest.Wait()
+		p.room = 0
+		m := newMirror(t, id, 0)
+		m.apply(p.take(t)) // it stands at the end of what is kept
+		h.step(func(turn.Emitter) { it.Append("three ") })
+		w.gate.lift()
+		h.speak(it, "four")
+		m.apply(p.take(t))
+		m.agrees(w)
+		if text := m.find(it.ID()).Text; text != "one two three four" {
+			t.Errorf("the client holds %q", text)
+		}
+	}, gated)
+}
+
 func TestPresence(t *testing.T) {
 	inWorld(t, func(w *world) {
 		id := w.start(protocol.ThreadOptions{})
