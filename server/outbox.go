@@ -40,9 +40,10 @@ type outbox struct {
 	wholes  int              // bytes of whole: they take no room from what follows them
 	aside   aside
 	behind  []*thread.Subscription
-	ready   bool             // the handshake is over: events may be sent
-	held    []protocol.Frame // snapshots that wait for it
-	writing bool             // the writer exists
+	wakes   []chan<- struct{} // of agents that wait for room
+	ready   bool              // the handshake is over: events may be sent
+	held    []protocol.Frame  // snapshots that wait for it
+	writing bool              // the writer exists
 	closed  bool
 	watch   watchdog
 }
@@ -106,6 +107,31 @@ func (o *outbox) offerState(f protocol.Frame, class thread.Class, key string) {
 // room reports whether an event may be queued now. An empty queue takes any.
 func (o *outbox) room(f protocol.Frame) bool {
 	return o.ready && (o.bytes == 0 || o.bytes-o.wholes+cost(f) <= o.limit/4*3)
+}
+
+// crowded reports whether half of the room is taken; see thread.Peer. Agents are woken when
+// half of that is sent: any later, and the writer would have nothing to do.
+func (o *outbox) crowded(wake chan<- struct{}) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.bytes-o.wholes <= o.limit/8*3 {
+		return false
+	}
+	if !slices.Contains(o.wakes, wake) {
+		o.wakes = append(o.wakes, wake)
+	}
+	return true
+}
+
+// wakeAgents lets those go on who wait for room. o.mu is held.
+func (o *outbox) wakeAgents() {
+	for _, wake := range o.wakes {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+	o.wakes = nil
 }
 
 // pushWhole queues a snapshot. It may be larger than the outbox: if it counted, nothing
@@ -237,6 +263,9 @@ func (o *outbox) wrote() {
 	}
 	clear(o.hand)
 	o.hand = o.hand[:0]
+	if o.bytes-o.wholes <= o.limit/16*3 {
+		o.wakeAgents()
+	}
 	o.changed.Broadcast()
 }
 
@@ -316,6 +345,7 @@ func (o *outbox) close() {
 	defer o.mu.Unlock()
 	o.closed = true
 	o.queue, o.head, o.whole, o.held, o.behind, o.aside = nil, 0, nil, nil, nil, aside{}
+	o.wakeAgents()
 	o.watch.stop()
 	o.changed.Broadcast()
 }

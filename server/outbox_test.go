@@ -162,6 +162,46 @@ func TestOutboxBoundsEventsButNotResponses(t *testing.T) {
 	})
 }
 
+func TestOutboxTellsAgentsWhenThereIsRoomAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newGate()
+		o, _ := newTestOutbox(t, g, Limits{OutboxBytes: 8 * flushBytes})
+		o.begin()
+		wake := make(chan struct{}, 1)
+		if o.crowded(wake) {
+			t.Error("an empty outbox is crowded")
+		}
+		g.set(true)
+		for range 4 * 1024 { // half of what it holds, in frames of 16 bytes
+			if o.crowded(wake) {
+				break
+			}
+			o.offer(sized("e", 16), thread.ClassStream, "")
+		}
+		if !o.crowded(wake) || o.queued() > 4*flushBytes {
+			t.Errorf("%d bytes wait, crowded %t", o.queued(), o.crowded(wake))
+		}
+		synctest.Wait()
+		if len(wake) != 0 {
+			t.Error("agents were woken while nothing was read")
+		}
+		g.set(false)
+		synctest.Wait()
+		if len(wake) != 1 || o.crowded(wake) {
+			t.Error("agents were not woken when all was read")
+		}
+		<-wake
+		g.set(true)
+		for !o.crowded(wake) {
+			o.offer(sized("e", 16), thread.ClassStream, "")
+		}
+		o.close()
+		if len(wake) != 1 {
+			t.Error("agents wait for a connection that is closed")
+		}
+	})
+}
+
 func TestOutboxKeepsTheLatestStateAside(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newGate()

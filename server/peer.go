@@ -15,6 +15,9 @@ func (c *conn) Offer(f protocol.Frame, class thread.Class, key string) bool {
 	return c.out.offer(f, class, key)
 }
 
+// Crowded reports whether an agent should wait for this client; see thread.Peer.
+func (c *conn) Crowded(wake chan<- struct{}) bool { return c.out.crowded(wake) }
+
 // Wants reports whether the client takes notifications of this method.
 func (c *conn) Wants(method string) bool { return c.session.wants(method) }
 

@@ -102,6 +102,11 @@ type Peer interface {
 	// lock held. False means no room, and the frame was not taken. key is the thread
 	// for ClassState and ClassLast.
 	Offer(f protocol.Frame, class Class, key string) bool
+	// Crowded reports whether so much waits to be sent that an agent without a pace of
+	// its own should wait. If so, wake gets a value once there is room again; a channel
+	// counts once, however often it is given. It never blocks and is called with a
+	// thread's lock held.
+	Crowded(wake chan<- struct{}) bool
 	// Wants reports whether the client takes notifications of this method. It does
 	// not change while a connection lives.
 	Wants(method string) bool

@@ -26,18 +26,16 @@ const (
 
 // effect is something a thread has to let out, in order.
 type effect struct {
-	kind   effectKind
-	list   bool    // also to those who are not subscribed
-	ticket *ticket // the commit it waits for; nil: none
-	seq    uint64
-	method string
-	frame  protocol.Frame
-	delta  *delta
-	fn     func(error)
+	kind     effectKind
+	list     bool    // also to those who are not subscribed
+	ticket   *ticket // the commit it waits for; nil: none
+	seq      uint64
+	method   string
+	frame    protocol.Frame
+	delta    *delta
+	presence *protocol.PresenceChangedEvent
+	fn       func(error)
 }
-
-// maxBacklog bounds what an agent can add to the effects while the disk is slow.
-const maxBacklog = 4 << 20
 
 // cost is about what the effect takes in memory.
 func (e *effect) cost() int { return len(e.frame) + 256 }
@@ -114,6 +112,7 @@ func (t *Thread) let(e effect) {
 	if err != nil {
 		return // it was not kept, so it did not happen
 	}
+	t.said += len(e.frame)
 	switch e.kind {
 	case tellDurable:
 		t.flushed = e.seq

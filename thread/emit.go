@@ -71,27 +71,6 @@ func (r *run) prepare(item protocol.Item, at protocol.Time) protocol.Item {
 	return item
 }
 
-// lock takes t.mu for something that the agent says. Where too much waits for a slow disk
-// it waits too, so that an agent never says more than memory holds; not longer, though, than
-// its turn lasts.
-func (r *run) lock() *Thread {
-	t := r.t
-	t.mu.Lock()
-	for t.backlog > maxBacklog && t.run == r && r.ctx.Err() == nil {
-		if t.room == nil {
-			t.room = make(chan struct{})
-		}
-		room := t.room
-		t.mu.Unlock()
-		select {
-		case <-room:
-		case <-r.ctx.Done():
-		}
-		t.mu.Lock()
-	}
-	return t
-}
-
 // Begin starts an item that grows.
 func (r *run) Begin(init protocol.Item) turn.Item {
 	t := r.lock()

@@ -17,6 +17,8 @@ type peer struct {
 
 	mu     sync.Mutex
 	room   int // frames that may wait; 0: any number
+	crowd  int // from so many that wait on it is crowded; 0: never
+	wake   chan<- struct{}
 	queue  []protocol.Frame
 	behind []*thread.Subscription
 	got    []protocol.Frame // what the client has read of its subscriptions, and marks
@@ -49,6 +51,16 @@ func (p *peer) Offer(f protocol.Frame, class thread.Class, _ string) bool {
 	return true
 }
 
+func (p *peer) Crowded(wake chan<- struct{}) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.crowd == 0 || len(p.queue) < p.crowd {
+		return false
+	}
+	p.wake = wake
+	return true
+}
+
 func (p *peer) Behind(s *thread.Subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,6 +82,13 @@ func (p *peer) read(t tb, n int) bool {
 	if n = min(n, len(p.queue)); n > 0 {
 		p.got = append(p.got, p.queue[:n]...)
 		p.queue = p.queue[n:]
+		if p.wake != nil && len(p.queue) < p.crowd {
+			select {
+			case p.wake <- struct{}{}:
+			default:
+			}
+			p.wake = nil
+		}
 		p.mu.Unlock()
 		return true
 	}

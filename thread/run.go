@@ -34,6 +34,7 @@ type run struct {
 	usage   protocol.Usage
 	used    bool
 	steered chan struct{} // has one element while steers may be waiting
+	wake    chan struct{} // gets an element when clients have room; see keepPace
 	saver   *time.Timer   // the next checkpoint
 }
 
@@ -49,7 +50,7 @@ func (x *change) startTurn(tn protocol.Turn, queue *protocol.QueueState, entry s
 	t := x.t
 	tn.Status, tn.Position, tn.StartedAt = protocol.TurnRunning, 0, x.at
 	tn.Attempt++
-	r := &run{t: t, turn: tn, spec: t.m.agents[tn.Agent], steered: make(chan struct{}, 1)}
+	r := &run{t: t, turn: tn, spec: t.m.agents[tn.Agent], steered: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 	h := x.next(tn.ID, "", tn.TraceID)
 	entry.ID, entry.Started = tn.ID, h.Seq
 	if entry.Accepted == 0 {

@@ -3,6 +3,7 @@ package thread
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/spoolhq/spool/protocol"
 )
@@ -35,6 +36,11 @@ type Subscription struct {
 	lagged bool   // thread/subscription/lagged is due
 	lag    uint64 // its throughSeq
 	deltas *coalescer
+
+	missed map[string]presenceChange // while it was not live, by connection
+
+	heldUp time.Duration // how long an agent waited for it while most others kept up
+	deaf   bool          // it read nothing when it was waited for
 }
 
 func (t *Thread) subOf(p Peer) *Subscription {
@@ -96,6 +102,7 @@ func (s *Subscription) goLive(snapshots []protocol.Frame) {
 			s.peer.Offer(f, ClassSnapshot, "")
 		}
 	}
+	s.tellMissed()
 }
 
 // fallBehind is called where a frame found no room.
@@ -123,12 +130,16 @@ func (s *Subscription) durable(e effect) {
 }
 
 func (s *Subscription) live(e effect) {
-	if s.state != subLive || !s.peer.Wants(e.method) {
+	if !s.peer.Wants(e.method) {
 		return
 	}
-	if s.deltas != nil && !s.deltas.flush() || !s.peer.Offer(e.frame, ClassStream, "") {
+	if s.state == subLive {
+		if (s.deltas == nil || s.deltas.flush()) && s.peer.Offer(e.frame, ClassStream, "") {
+			return
+		}
 		s.fallBehind()
 	}
+	s.miss(e.presence)
 }
 
 func (s *Subscription) delta(e effect) {
@@ -255,15 +266,4 @@ func (t *Thread) unsubscribe(p Peer) bool {
 	t.touch()
 	t.flush()
 	return true
-}
-
-func (s *Subscription) presence() protocol.Presence {
-	c := s.peer.Caller()
-	return protocol.Presence{ConnectionID: c.ConnectionID, User: c.User, Client: c.Client, Role: s.role, Since: s.since}
-}
-
-func (t *Thread) tellPresence(joined, left []protocol.Presence) {
-	live(t, nil, tellLive, protocol.EventPresenceChanged, protocol.PresenceChangedEvent{
-		Header: protocol.Header{ThreadID: t.id, At: protocol.Now()}, Joined: joined, Left: left,
-	})
 }

@@ -1,6 +1,7 @@
 package thread_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -417,6 +418,39 @@ func TestPresence(t *testing.T) {
 		}
 		if n := w.m.Stats().Subscriptions; n != 1 {
 			t.Errorf("%d subscriptions", n)
+		}
+	})
+}
+
+// Who came and left while a client was behind is told when it has caught up.
+func TestPresenceOfAClientThatWasBehind(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		slow, b := w.connect("ann"), w.connect("ann")
+		w.subscribe(slow, id, 0)
+		do(t, w.m.Subscribe, from(b), protocol.ThreadSubscribeParams{ThreadID: id})
+		slow.take(t)
+		slow.room = 1
+		w.held(id, "go").done(completes) // too much at once
+		w.m.Detach(b)
+		c, brief := w.connect("ann"), w.connect("ann")
+		do(t, w.m.Subscribe, from(c), protocol.ThreadSubscribeParams{ThreadID: id})
+		do(t, w.m.Subscribe, from(brief), protocol.ThreadSubscribeParams{ThreadID: id})
+		w.m.Detach(brief)
+		synctest.Wait()
+		slow.room = 0
+		var told []protocol.PresenceChangedEvent
+		for _, f := range slow.take(t) {
+			if f.Method() == protocol.EventPresenceChanged.Name {
+				var e protocol.PresenceChangedEvent
+				if err := json.Unmarshal(protocol.ParseFrame(f).Params, &e); err != nil {
+					t.Fatal(err)
+				}
+				told = append(told, e)
+			}
+		}
+		if len(told) != 1 || len(told[0].Joined) != 1 || told[0].Joined[0].ConnectionID != c.who.ConnectionID || len(told[0].Left) != 2 {
+			t.Errorf("%+v", told)
 		}
 	})
 }
