@@ -30,14 +30,21 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *spool); err != nil {
+	model := os.Getenv("OPENAI_API_KEY") != "" || os.Getenv("OPENAI_BASE_URL") != ""
+	err := run(ctx, *spool, model)
+	if model && errors.Is(err, errTooFast) {
+		fmt.Printf("\nThe model is too fast to be cut short (%v). The same with the scripted agent:\n", err)
+		err = run(ctx, *spool, false)
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "\ndemo: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-// run shows everything in a folder that is removed afterwards.
-func run(ctx context.Context, spool string) (err error) {
+// run shows everything, with a model or the scripted agent, in a folder that is removed
+// afterwards.
+func run(ctx context.Context, spool string, model bool) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("not finished after %s", longest))
 	defer cancel()
 	spool, err = filepath.Abs(spool)
@@ -52,11 +59,13 @@ func run(ctx context.Context, spool string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(home)) }()
-	d := newDemo(ctx, spool, home)
+	d := newDemo(ctx, spool, home, model)
 	defer d.cleanUp()
 	for _, step := range d.steps() {
 		if err := step(); err != nil {
-			d.printLog()
+			if !errors.Is(err, errTooFast) {
+				d.printLog()
+			}
 			return cmp.Or(context.Cause(ctx), err)
 		}
 	}

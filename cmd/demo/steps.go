@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,16 +31,21 @@ type demo struct {
 	number  int
 }
 
-func newDemo(ctx context.Context, spool, home string) *demo {
+// errTooFast: a turn ended before the show could do something to it.
+var errTooFast = errors.New("it ended before it could be cut short")
+
+func newDemo(ctx context.Context, spool, home string, model bool) *demo {
 	d := &demo{ctx: ctx, spool: spool, home: home, logFile: filepath.Join(home, "daemon.log"), texts: scripted(), began: time.Now()}
 	d.env = []string{"HOME=" + home, "XDG_RUNTIME_DIR=" + home, "TMPDIR=" + home}
-	for _, name := range []string{"PATH", "TERM", "LANG", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "HTTPS_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+	pass := []string{"PATH", "TERM", "LANG"}
+	if model {
+		d.texts = asked()
+		pass = append(pass, "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "HTTPS_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+	}
+	for _, name := range pass {
 		if v := os.Getenv(name); v != "" {
 			d.env = append(d.env, name+"="+v)
 		}
-	}
-	if os.Getenv("OPENAI_API_KEY") != "" || os.Getenv("OPENAI_BASE_URL") != "" {
-		d.texts = asked()
 	}
 	return d
 }
@@ -118,6 +124,9 @@ func (d *demo) interrupt() error {
 	ev, err := d.await("the end of turn "+turn, ended(turn))
 	if err != nil {
 		return err
+	}
+	if ev.Turn.Status == protocol.TurnCompleted {
+		return fmt.Errorf("turn %s: %w", turn, errTooFast)
 	}
 	if ev.Turn.Status != protocol.TurnCancelled || ev.Turn.Text == "" {
 		return fmt.Errorf("turn %s is %s with the text %q, not cancelled with some text", turn, ev.Turn.Status, ev.Turn.Text)
@@ -224,6 +233,9 @@ func (d *demo) give(want protocol.Disposition, args []string) (string, error) {
 		return "", err
 	}
 	if r.Disposition != want {
+		if want == protocol.DispositionQueued {
+			return "", fmt.Errorf("the turn before %s: %w", r.Turn.ID, errTooFast)
+		}
 		return "", fmt.Errorf("turn %s was %s, not %s", r.Turn.ID, r.Disposition, want)
 	}
 	fmt.Printf("    %s %s\n", r.Turn.ID, r.Disposition)
@@ -244,7 +256,7 @@ func (d *demo) listen(turn string, long time.Duration) (string, error) {
 		return ended(turn)(ev) || !since.IsZero() && time.Since(since) > long
 	})
 	if err == nil && ended(turn)(ev) {
-		err = fmt.Errorf("turn %s ended (%s) before it could be cut short", turn, ev.Turn.Status)
+		err = fmt.Errorf("turn %s, %s: %w", turn, ev.Turn.Status, errTooFast)
 	}
 	return said.String(), err
 }
