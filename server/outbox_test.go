@@ -162,6 +162,38 @@ func TestOutboxBoundsEventsButNotResponses(t *testing.T) {
 	})
 }
 
+// A snapshot may be larger than the outbox, and takes no room from what follows it.
+func TestOutboxHasRoomBehindASnapshot(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newGate()
+		o, _ := newTestOutbox(t, g, Limits{OutboxBytes: 4000})
+		o.begin()
+		g.set(true)
+		o.respond(frame("in-hand"))
+		synctest.Wait()
+		for range 2 {
+			o.offer(sized("snapshot", 10000), thread.ClassSnapshot, "")
+		}
+		if !o.offer(sized("e", 1000), thread.ClassStream, "") || !o.waitRoom() {
+			t.Error("there is no room behind a snapshot")
+		}
+		if o.offer(sized("f", 2500), thread.ClassStream, "") {
+			t.Error("it takes more than its limit behind a snapshot")
+		}
+		g.set(false)
+		synctest.Wait()
+		if o.queued() != 0 || o.wholes != 0 || len(o.whole) != 0 {
+			t.Errorf("%d bytes count, %d of snapshots", o.queued(), o.wholes)
+		}
+		g.set(true)
+		o.respond(frame("in-hand"))
+		synctest.Wait()
+		if !o.offer(sized("e", 2500), thread.ClassStream, "") || o.offer(sized("f", 1000), thread.ClassStream, "") {
+			t.Error("the limit is not what it was")
+		}
+	})
+}
+
 func TestOutboxTellsAgentsWhenThereIsRoomAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newGate()
