@@ -32,7 +32,7 @@ type effect struct {
 	seq      uint64
 	method   string
 	frame    protocol.Frame
-	delta    *delta
+	delta    delta
 	presence *protocol.PresenceChangedEvent
 	fn       func(error)
 }

@@ -146,7 +146,7 @@ func (it *openItem) Append(text string) {
 }
 
 func (r *run) tellDelta(n protocol.Notification[protocol.DeltaEvent], item string, offset int, text string) {
-	d := &delta{n: n, header: r.header(item), offset: offset, text: text}
+	d := delta{n: n, header: r.header(item), offset: offset, text: text}
 	frame, err := protocol.Encode(n, protocol.DeltaEvent{Header: d.header, Offset: offset, Delta: text})
 	if err != nil {
 		return

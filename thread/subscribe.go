@@ -147,7 +147,7 @@ func (s *Subscription) delta(e effect) {
 		return
 	}
 	if s.deltas != nil {
-		if !s.deltas.add(e.delta) {
+		if !s.deltas.add(&e.delta) {
 			s.fallBehind()
 		}
 		return
