@@ -21,7 +21,7 @@ type cork struct {
 	mu      sync.Mutex
 	sent    sync.Cond // sending became false
 	buf     []byte
-	corked  bool
+	closing bool // a close was written: nothing may follow it
 	sending bool
 	control int // bytes appended by others since the last time all was sent
 	err     error
@@ -58,45 +58,44 @@ func putBuffer(b []byte) {
 	}
 }
 
-// cork holds back what is written from now on; size says how much that will be.
-func (c *cork) cork(size int) {
+// flush sends p, which are whole frames, and returns when it was taken. p is the cork's from
+// now on.
+func (c *cork) flush(p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.corked = true
-	if c.buf == nil {
-		c.buf = getBuffer(size)
-	}
-}
-
-// uncork sends what was held back and returns when it was taken.
-func (c *cork) uncork() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.corked = false
 	for c.sending {
 		c.sent.Wait()
 	}
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.closing:
+		return net.ErrClosed
+	}
+	c.buf = p
 	c.send()
 	return c.err
 }
 
-// Write sends p, or appends it to what is held back.
+// Write sends p, which is a response of HTTP or a control frame, or has it sent behind what is
+// being sent.
 func (c *cork) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return 0, c.err
 	}
-	if c.sending && !c.corked {
+	if c.sending {
 		if c.control += len(p); c.control > maxControl {
 			return 0, errControl
 		}
 	}
+	c.closing = c.closing || len(p) > 0 && p[0] == closeFrame
 	if c.buf == nil {
 		c.buf = getBuffer(len(p))
 	}
 	c.buf = append(c.buf, p...)
-	if !c.corked && !c.sending {
+	if !c.sending {
 		c.send()
 	}
 	return len(p), c.err

@@ -61,22 +61,37 @@ func write(t *testing.T, c *cork, s string) {
 	}
 }
 
-func TestCorkJoinsWrites(t *testing.T) {
+// flush sends data from another goroutine.
+func flush(c *cork, data string) chan error {
+	flushed := make(chan error, 1)
+	go func() { flushed <- c.flush([]byte(data)) }()
+	synctest.Wait()
+	return flushed
+}
+
+func TestCorkSendsAtOnce(t *testing.T) {
 	s := newSlowConn()
 	c := newCork(s)
-	write(t, c, "alone")
-	c.cork(10)
-	write(t, c, "a")
-	write(t, c, "b")
-	if got := s.all(); got != "alone" {
-		t.Errorf("sent %q while corked", got)
-	}
-	if err := c.uncork(); err != nil {
+	write(t, c, "ping")
+	if err := c.flush([]byte("data")); err != nil {
 		t.Fatal(err)
 	}
-	write(t, c, "c")
-	if got := s.all(); got != "alone|ab|c" || c.taken.Load() != 8 {
+	write(t, c, "pong")
+	if got := s.all(); got != "ping|data|pong" || c.taken.Load() != 12 {
 		t.Errorf("sent %q, %d taken", got, c.taken.Load())
+	}
+}
+
+func TestCorkSendsNothingBehindAClose(t *testing.T) {
+	s := newSlowConn()
+	c := newCork(s)
+	write(t, c, "HTTP/1.1 101 Switching Protocols")
+	write(t, c, "\x88\x02\x03\xe8")
+	if err := c.flush([]byte("data")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("data behind the close: %v", err)
+	}
+	if got := s.all(); got != "HTTP/1.1 101 Switching Protocols|\x88\x02\x03\xe8" {
+		t.Errorf("sent %q", got)
 	}
 }
 
@@ -85,11 +100,7 @@ func TestCorkLetsOthersWriteWhileTheClientDoesNotRead(t *testing.T) {
 		s := newSlowConn()
 		c := newCork(s)
 		s.set(true)
-		c.cork(4)
-		write(t, c, "data")
-		flushed := make(chan error, 1)
-		go func() { flushed <- c.uncork() }()
-		synctest.Wait()
+		flushed := flush(c, "data")
 		write(t, c, "ping") // does not wait
 		write(t, c, "pong")
 		if _, err := c.Write(make([]byte, maxControl)); !errors.Is(err, errControl) {
@@ -112,11 +123,7 @@ func TestCorkWaitsForAnothersWrite(t *testing.T) {
 		s.set(true)
 		go write(t, c, "ping")
 		synctest.Wait()
-		c.cork(4)
-		write(t, c, "data")
-		flushed := make(chan error, 1)
-		go func() { flushed <- c.uncork() }()
-		synctest.Wait()
+		flushed := flush(c, "data")
 		select {
 		case err := <-flushed:
 			t.Error("the writer did not wait for the client:", err)
@@ -137,11 +144,7 @@ func TestCorkFailsForGood(t *testing.T) {
 		s := newSlowConn()
 		c := newCork(s)
 		s.set(true)
-		c.cork(1)
-		write(t, c, "data")
-		flushed := make(chan error, 1)
-		go func() { flushed <- c.uncork() }()
-		synctest.Wait()
+		flushed := flush(c, "data")
 		c.Close()
 		if err := <-flushed; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("flush: %v", err)

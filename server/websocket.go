@@ -3,8 +3,10 @@ package server
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -79,21 +81,40 @@ func (t *webSocket) Read() ([]byte, error) {
 	return bytes.Clone(buf.Bytes()), nil
 }
 
-// Write sends frames with one system call for all of them, or one in flushBytes.
+// Write sends frames with one system call for all of them, or one in flushBytes. It makes the
+// frames of the WebSocket itself: coder/websocket would write each of them alone.
 func (t *webSocket) Write(frames []protocol.Frame) error {
-	const header = 10
 	size := 0
 	for _, f := range frames {
-		size += len(f) + header
+		size += len(f) + maxHeader
 	}
-	t.sock.cork(size)
-	var err error
+	out := getBuffer(size)
 	for _, f := range frames {
-		if err = t.conn.Write(context.Background(), websocket.MessageText, f); err != nil {
-			break
-		}
+		out = append(appendHeader(out, len(f)), f...)
 	}
-	return errors.Join(err, t.sock.uncork())
+	return t.sock.flush(out)
+}
+
+// The first byte of a frame (RFC 6455, section 5.2).
+const (
+	textFrame  = 0x81 // a whole text message
+	closeFrame = 0x88
+)
+
+// maxHeader is the longest header of a frame that is not masked.
+const maxHeader = 10
+
+// appendHeader appends the header of a text frame with n bytes, as a server sends it.
+func appendHeader(b []byte, n int) []byte {
+	b = append(b, textFrame)
+	switch {
+	case n < 126:
+		return append(b, byte(n))
+	case n <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+	default:
+		return binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
+	}
 }
 
 // Taken is the number of bytes that the kernel took.

@@ -45,6 +45,9 @@ func (s *Subscription) miss(e *protocol.PresenceChangedEvent) {
 		s.missed = map[string]presenceChange{}
 	}
 	for _, p := range e.Joined {
+		if p.ConnectionID == s.peer.Caller().ConnectionID {
+			continue // it knows that
+		}
 		s.missed[p.ConnectionID] = presenceChange{who: p}
 	}
 	for _, p := range e.Left {
