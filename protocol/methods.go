@@ -93,6 +93,7 @@ var (
 	MethodServerPing            = Request[Empty, PingResult]{"server/ping", OrderNow, ScopeRead, false, "Answers at once."}
 	MethodServerStats           = Request[Empty, ServerStatsResult]{"server/stats", OrderFree, ScopeRead, false, "Counts what the daemon does."}
 	MethodServerConnectionsList = Request[Empty, ConnectionsListResult]{"server/connections/list", OrderFree, ScopeAdmin, false, "Lists the connections."}
+	MethodServerBackup          = Request[Empty, ServerBackupResult]{"server/backup", OrderFree, ScopeAdmin, false, "Writes a copy of all threads to a new file on the daemon's machine."}
 	MethodServerShutdown        = Request[ServerShutdownParams, Empty]{"server/shutdown", OrderInOrder, ScopeAdmin, false, "Stops the daemon."}
 )
 
@@ -136,7 +137,7 @@ func ClientRequests() []RequestInfo {
 		MethodApprovalList.Info(), MethodApprovalRespond.Info(), MethodApprovalRulesList.Info(), MethodApprovalRulesRemove.Info(),
 		MethodQuestionList.Info(), MethodQuestionRespond.Info(),
 		MethodAgentList.Info(), MethodAgentRead.Info(),
-		MethodServerInfo.Info(), MethodServerPing.Info(), MethodServerStats.Info(), MethodServerConnectionsList.Info(), MethodServerShutdown.Info(),
+		MethodServerInfo.Info(), MethodServerPing.Info(), MethodServerStats.Info(), MethodServerConnectionsList.Info(), MethodServerBackup.Info(), MethodServerShutdown.Info(),
 	}
 }
 

@@ -191,6 +191,12 @@ type ConnectionsListResult struct {
 	Data []ConnectionInfo `json:"data"`
 }
 
+// ServerBackupResult is the answer of server/backup.
+type ServerBackupResult struct {
+	Path  string `json:"path"`  // of the new file, in the folder of the data; whoever asked may move it
+	Bytes int64  `json:"bytes"` // its size
+}
+
 // ServerShutdownParams are those of server/shutdown.
 type ServerShutdownParams struct {
 	Drain *bool `json:"drain,omitempty"` // true if absent: running turns get drainTimeout

@@ -54,6 +54,13 @@ func (s Server) Connections(ctx context.Context) ([]protocol.ConnectionInfo, err
 	return r.Data, err
 }
 
+// Backup has the daemon write a copy of all threads, as they are at one moment, to a new file
+// in the folder of its data while it goes on. Whoever asks should move the file away. It
+// needs the admin scope.
+func (s Server) Backup(ctx context.Context) (*protocol.ServerBackupResult, error) {
+	return callP(ctx, s.c, protocol.MethodServerBackup, protocol.Empty{})
+}
+
 // Shutdown stops the daemon. With drain running turns get some time to end; without they
 // are cancelled at once. It needs the admin scope. Unlike other requests it is not sent
 // again if the connection is lost before the answer, as that could stop the daemon that

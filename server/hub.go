@@ -24,6 +24,9 @@ type Config struct {
 	// Info is asked for what server/info and server/stats say beside what the Hub
 	// knows itself. nil: nothing.
 	Info func() Info
+	// Backup writes a copy of all threads to a new file, for server/backup, until ctx ends.
+	// It is called for one request at a time. nil: the method is refused.
+	Backup func(ctx context.Context) (protocol.ServerBackupResult, error)
 	// Shutdown begins to stop the daemon, for server/shutdown, and returns at once.
 	// drain: running turns get time to end. nil: the method is refused.
 	Shutdown func(drain bool)
@@ -39,15 +42,17 @@ type Info struct {
 // Hub connects clients to a Manager: it holds the table of methods and all connections.
 // Its methods may be called at any time, from any goroutine.
 type Hub struct {
-	manager  *thread.Manager
-	log      zerolog.Logger
-	version  string
-	limits   Limits
-	info     func() Info
-	shutdown func(drain bool)
-	methods  map[string]*method
-	started  time.Time
-	counters counters
+	manager   *thread.Manager
+	log       zerolog.Logger
+	version   string
+	limits    Limits
+	info      func() Info
+	shutdown  func(drain bool)
+	methods   map[string]*method
+	started   time.Time
+	counters  counters
+	backups   backups
+	newcomers newcomers
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
@@ -78,11 +83,12 @@ func (c *counters) snapshot(into map[string]int64) {
 func New(cfg Config) *Hub {
 	h := &Hub{
 		manager: cfg.Manager, log: cfg.Log, version: cfg.Version, limits: cfg.Limits.withDefaults(),
-		info: cfg.Info, shutdown: cfg.Shutdown, started: time.Now(), conns: map[*conn]struct{}{},
+		info: cfg.Info, shutdown: cfg.Shutdown, backups: backups{make: cfg.Backup}, started: time.Now(), conns: map[*conn]struct{}{},
 	}
 	if h.info == nil {
 		h.info = func() Info { return Info{} }
 	}
+	h.newcomers = newcomers{most: h.limits.MaxNewcomers, dropped: func() { h.counters.refused.Add(1) }}
 	h.methods = methods(h)
 	return h
 }
@@ -114,23 +120,25 @@ var (
 // all that the connection started has ended: nil if the client closed it or the daemon
 // stops, else why it was closed or refused.
 func (h *Hub) Serve(ctx context.Context, t Transport, who Identity) error {
-	c, err := h.admit(ctx, t, who)
+	c, err := h.admit(newConn(ctx, h, t, who))
 	if err != nil {
 		return err
 	}
 	return h.run(c)
 }
 
-// start is Serve on a goroutine that Close waits for.
-func (h *Hub) start(ctx context.Context, t Transport, who Identity) {
-	if c, err := h.admit(ctx, t, who); err == nil {
+// start is Serve on a goroutine that Close waits for, for a client on a socket: it must say
+// initialize soon.
+func (h *Hub) start(ctx context.Context, t Transport, who Identity, n *newcomer) {
+	c := newConn(ctx, h, t, who)
+	c.newcomer = n
+	if _, err := h.admit(c); err == nil {
 		go func() { _ = h.run(c) }()
 	}
 }
 
-// admit makes a connection, or tells the client why not and closes t.
-func (h *Hub) admit(ctx context.Context, t Transport, who Identity) (*conn, error) {
-	c := newConn(ctx, h, t, who)
+// admit takes a connection, or tells the client why not and closes its transport.
+func (h *Hub) admit(c *conn) (*conn, error) {
 	err := h.register(c)
 	if err == nil {
 		h.counters.connections.Add(1)
@@ -138,10 +146,11 @@ func (h *Hub) admit(ctx context.Context, t Transport, who Identity) (*conn, erro
 	}
 	h.counters.refused.Add(1)
 	c.end(err)
+	c.newcomer.leave()
 	refusal := protocol.Errorf(protocol.CodeServerOverloaded, "%v; try again later", err)
 	refusal.Data.RetryAfterMs = 1000
-	_ = t.Write([]protocol.Frame{protocol.EncodeError(nil, refusal)})
-	_ = t.Close(CloseTryLater, err.Error())
+	_ = c.transport.Write([]protocol.Frame{protocol.EncodeError(nil, refusal)})
+	_ = c.transport.Close(CloseTryLater, err.Error())
 	return nil, err
 }
 
@@ -159,9 +168,14 @@ func (h *Hub) register(c *conn) error {
 	case h.closed:
 		return ErrClosed
 	case len(h.conns) >= h.limits.MaxConnections:
-		return ErrTooMany
+		silent := h.newcomers.yield()
+		if silent == nil {
+			return ErrTooMany
+		}
+		delete(h.conns, silent)
 	}
 	h.conns[c] = struct{}{}
+	c.newcomer.settle(c)
 	h.wg.Add(1)
 	return nil
 }
@@ -176,7 +190,7 @@ func (h *Hub) unregister(c *conn) {
 func (h *Hub) full() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.closed || len(h.conns) >= h.limits.MaxConnections
+	return h.closed || len(h.conns) >= h.limits.MaxConnections && !h.newcomers.canYield()
 }
 
 // connections returns the open connections, oldest first.

@@ -72,6 +72,7 @@ func methods(h *Hub) map[string]*method {
 		local(protocol.MethodServerPing, (*conn).ping),
 		local(protocol.MethodServerStats, (*conn).stats),
 		local(protocol.MethodServerConnectionsList, (*conn).connectionsList),
+		on(protocol.MethodServerBackup, h.backUp),
 		on(protocol.MethodServerShutdown, h.shut),
 	} {
 		table[row.info.Name] = row

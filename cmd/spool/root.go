@@ -23,6 +23,7 @@ Exit codes:
   5    a turn is running, and --if-busy says to refuse then
   6    no such thread, turn or agent
   7    the daemon cannot be reached or started
+  8    the data file is damaged (spool verify, backup and compact)
   130  left with Ctrl-C`
 
 const rootExample = `  spool run "What is a spool?"        # begin a thread and print the answer
@@ -54,7 +55,8 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print JSON, also for errors")
 	root.AddCommand(
 		newRun(a), newAttach(a), newThreads(a), newQueue(a), newApprovals(a), newInterrupt(a),
-		newAgents(a), newServe(a), newStdio(a), newStatus(a), newStop(a), newSchema(a), newVersion(a),
+		newAgents(a), newServe(a), newStdio(a), newStatus(a), newStop(a),
+		newVerify(a), newBackup(a), newCompact(a), newSchema(a), newVersion(a),
 	)
 	return root
 }

@@ -20,6 +20,7 @@ const (
 	exitBusy        = 5
 	exitNotFound    = 6
 	exitUnavailable = 7
+	exitDamaged     = 8
 	exitInterrupted = 130 // as shells say it for Ctrl-C
 )
 
@@ -79,6 +80,9 @@ func exitCode(err error) int {
 	}
 	if _, ok := errors.AsType[*unavailableError](err); ok {
 		return exitUnavailable
+	}
+	if _, ok := errors.AsType[*damagedError](err); ok {
+		return exitDamaged
 	}
 	if _, ok := errors.AsType[*sdk.TransportError](err); ok {
 		return exitUnavailable

@@ -10,7 +10,8 @@ import (
 // in any order; after pause nothing of it is on the screen and no goroutine is left.
 type spinner struct {
 	out  io.Writer
-	on   bool // there is a terminal
+	on   bool          // there is a terminal
+	text func() string // what is shown behind it; nil: nothing
 	stop chan struct{}
 	done sync.WaitGroup
 }
@@ -52,7 +53,11 @@ func (s *spinner) spin(stop <-chan struct{}) {
 			}
 			return
 		case <-timer.C:
-			_, _ = io.WriteString(s.out, "\r"+string(frames[i%len(frames)])+" ")
+			text := ""
+			if s.text != nil {
+				text = s.text() + "\x1b[K"
+			}
+			_, _ = io.WriteString(s.out, "\r"+string(frames[i%len(frames)])+" "+text)
 			timer.Reset(spinnerFrame)
 		}
 	}

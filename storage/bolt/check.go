@@ -1,193 +1,184 @@
 package bolt
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
-	"github.com/oklog/ulid/v2"
 	"go.etcd.io/bbolt"
 
 	"github.com/spoolhq/spool/storage"
 )
 
-// maxProblems is how many problems a check collects before it gives up.
-const maxProblems = 20
+// maxProblems is how many problems a check lists; it counts the others.
+const maxProblems = 1000
 
-// Check reads the whole file and reports what is wrong with it: pages that are lost or
-// used twice, damaged records, journals with holes, indexes that do not fit to their
-// rows. Its error wraps storage.ErrCorrupt and tells up to 20 problems. Nobody can
-// write meanwhile.
-func (s *Store) Check(ctx context.Context) error {
-	c := &checker{ctx: ctx}
-	err := s.update(func(tx *bbolt.Tx) (bool, error) {
-		// What bbolt's own check could not bear is found first: it runs on a goroutine
-		// of its own, where a fault is the end of the process.
-		if err := s.inspectAll(ctx); err != nil {
-			return false, err
-		}
-		for err := range tx.Check() {
-			c.problem("%w", err)
-		}
-		if len(c.problems) > 0 {
-			return false, nil // the records cannot be trusted to be readable
-		}
-		return false, c.records(tx)
+// Report is what Verify found in a file.
+type Report struct {
+	Bytes        int64             // of the file
+	Clean        bool              // it was closed properly
+	Torn         bool              // the last commit cannot be read: the state before it counts
+	Threads      int               // rows
+	Events       int               // in all journals
+	EventBytes   int64             // of their frames
+	IndexEntries int               // in all indexes
+	Problems     []storage.Problem // what is wrong, at most 1,000
+	More         int               // problems that are not listed
+	// What of the threads can be looked at, as its pages are whole: rows and journals, and
+	// what is stored beside them.
+	Journals, Turns, Edits, Checkpoints bool
+}
+
+// Add notes a problem.
+func (r *Report) Add(p storage.Problem) {
+	if len(r.Problems) >= maxProblems {
+		r.More++
+		return
+	}
+	r.Problems = append(r.Problems, p)
+}
+
+// Verify reads the whole file and reports what is wrong with it: pages that are lost, used
+// twice or not what they should be, damaged records, journals with holes, indexes that do
+// not fit to their rows, records that belong to nothing. What events say is not its
+// business. It is meant for a store of OpenReadOnly. progress, which may be nil, is told
+// how many bytes were read since it was told last. The error says that ctx ended or that
+// the file could not be read at all.
+func (s *Store) Verify(ctx context.Context, progress func(bytes int64)) (*Report, error) {
+	var r *Report
+	err := s.view(ctx, func(tx *bbolt.Tx) (err error) {
+		r, err = s.verify(ctx, tx, progress, true)
+		return err
 	})
-	if err := errors.Join(append(c.problems, err)...); err != nil {
+	return r, err
+}
+
+// Check is Verify for a store that may be written to: nobody can write meanwhile, and
+// threads without a row are none of its business. Its error wraps storage.ErrCorrupt and
+// tells up to 20 problems.
+func (s *Store) Check(ctx context.Context) error {
+	var r *Report
+	err := s.update(func(tx *bbolt.Tx) (_ bool, err error) {
+		r, err = s.verify(ctx, tx, nil, false)
+		return false, err
+	})
+	if err != nil {
 		return explain("check", s.path, err)
 	}
-	return nil
+	return s.corrupt("check", r)
 }
 
-func (s *Store) inspectAll(ctx context.Context) error {
-	st, err := s.file.Stat()
-	if err != nil {
-		return err
+// corrupt is the error for what a report tells, nil for nothing.
+func (s *Store) corrupt(op string, r *Report) error {
+	if len(r.Problems) == 0 {
+		return nil
 	}
-	return inspectAll(ctx, s.file, st.Size())
+	var all []error
+	for _, p := range r.Problems[:min(len(r.Problems), 20)] {
+		all = append(all, fmt.Errorf("%w: %s", storage.ErrCorrupt, p))
+	}
+	return explain(op, s.path, errors.Join(all...))
 }
 
+// checker looks at the records of the buckets whose pages are whole.
 type checker struct {
 	ctx      context.Context
-	problems []error
-	indexed  [buckets]int // entries that there should be in each index
+	tx       *bbolt.Tx
+	report   *Report
+	progress func(int64)
+	broken   [buckets]bool
 }
 
-func (c *checker) problem(format string, args ...any) {
-	if len(c.problems) < maxProblems {
-		c.problems = append(c.problems, fmt.Errorf("%w: "+format, append([]any{storage.ErrCorrupt}, args...)...))
+// verify looks at the pages first: what bbolt's own check could not bear is found before
+// that runs, on a goroutine of its own, where a fault is the end of the process.
+func (s *Store) verify(ctx context.Context, tx *bbolt.Tx, progress func(int64), orphans bool) (*Report, error) {
+	st, err := s.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	c := &checker{ctx: ctx, tx: tx, progress: progress, report: &Report{Bytes: st.Size(), Clean: s.clean}}
+	if c.progress == nil {
+		c.progress = func(int64) {}
+	}
+	found, torn, err := inspectAll(ctx, s.file, st.Size())
+	if err != nil {
+		return nil, err
+	}
+	c.report.Torn = torn
+	c.structure(found)
+	if len(found) == 0 {
+		for err := range tx.Check() {
+			c.problem(storage.ProblemStructure, "", 0, "%v", err)
+		}
+	}
+	c.report.Journals = !c.broken[journal] && !c.broken[threads]
+	c.report.Turns, c.report.Edits, c.report.Checkpoints = !c.broken[turns], !c.broken[edits], !c.broken[checkpoints]
+	return c.report, c.records(orphans)
+}
+
+// structure notes what is wrong with the pages, by bucket.
+func (c *checker) structure(found map[string]error) {
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		kind := storage.ProblemStructure
+		b := slices.IndexFunc(schema[:], func(s bucketSchema) bool { return s.name == name })
+		if b >= 0 {
+			c.broken[b] = true
+			if derived[b] {
+				kind = storage.ProblemIndex
+			}
+			c.problem(kind, "", 0, "bucket %s: %v", name, found[name])
+			continue
+		}
+		c.problem(kind, "", 0, "%v", found[name])
 	}
 }
 
-// records looks at all buckets. An error is an end of ctx.
-func (c *checker) records(tx *bbolt.Tx) error {
-	steps := []func(*bbolt.Tx) error{c.seals, c.journals, c.rows, c.answers, c.tombstones}
+func (c *checker) problem(kind storage.ProblemKind, thread string, seq uint64, format string, args ...any) {
+	c.report.Add(storage.Problem{Kind: kind, Thread: thread, Seq: seq, Text: fmt.Sprintf(format, args...)})
+}
+
+// records looks at all buckets that are whole. An error is an end of ctx.
+func (c *checker) records(orphans bool) error {
+	steps := []func() error{c.journals, c.rows, c.parts, c.answers, c.settings, c.indexes, c.tombstones}
+	if orphans {
+		steps = append(steps, c.orphans)
+	}
 	for _, step := range steps {
-		if err := step(tx); err != nil {
+		if err := step(); err != nil {
 			return err
-		}
-	}
-	for _, b := range []bucket{byUpdated, byCreated, reuse, busy, keysByTime} {
-		n := 0
-		if err := c.each(tx, b, func(_, _ []byte) { n++ }); err != nil {
-			return err
-		}
-		if n != c.indexed[b] {
-			c.problem("index %s has %d entries and should have %d", schema[b].name, n, c.indexed[b])
 		}
 	}
 	return nil
 }
 
-// each calls fn with all records of a bucket.
-func (c *checker) each(tx *bbolt.Tx, b bucket, fn func(k, v []byte)) error {
-	n := 0
-	return b.in(tx).ForEach(func(k, v []byte) error {
-		if n++; n%1024 == 0 && c.ctx.Err() != nil {
-			return context.Cause(c.ctx)
+// each calls fn with all records of a bucket, none where its pages are damaged.
+func (c *checker) each(b bucket, fn func(k, v []byte)) error {
+	if c.broken[b] {
+		return nil
+	}
+	n, size := 0, int64(0)
+	err := b.in(c.tx).ForEach(func(k, v []byte) error {
+		size += int64(len(k) + len(v))
+		if n++; n%1024 == 0 {
+			c.progress(size)
+			size = 0
+			if c.ctx.Err() != nil {
+				return context.Cause(c.ctx)
+			}
 		}
 		fn(k, v)
 		return nil
 	})
+	c.progress(size)
+	return err
 }
 
-func (c *checker) seals(tx *bbolt.Tx) error {
-	for _, b := range []bucket{journal, threads, turns, edits, checkpoints, idempotency} {
-		err := c.each(tx, b, func(k, v []byte) {
-			if _, ok := unseal(k, v); !ok {
-				c.problem("record %x in bucket %s", k, schema[b].name)
-			}
-		})
-		if err != nil {
-			return err
-		}
+// get returns a record of a bucket whose pages are whole.
+func (c *checker) get(b bucket, key []byte) []byte {
+	if c.broken[b] {
+		return nil
 	}
-	return nil
-}
-
-// journals checks that each begins where it should and has no holes.
-func (c *checker) journals(tx *bbolt.Tx) error {
-	var thread []byte
-	var next uint64
-	return c.each(tx, journal, func(k, _ []byte) {
-		if len(k) != 24 {
-			c.problem("record %x in bucket journal is no event", k)
-			return
-		}
-		if !bytes.Equal(thread, k[:16]) {
-			thread = k[:16]
-			next, _ = firstSeq(journal.in(tx), id(thread)) // a damaged one was told of before
-		}
-		seq := binary.BigEndian.Uint64(k[16:])
-		if seq == 0 {
-			return
-		}
-		if seq != next {
-			c.problem("thread %s: event %d is missing", ulid.ULID(thread), next)
-		}
-		next = seq + 1
-	})
-}
-
-func (c *checker) rows(tx *bbolt.Tx) error {
-	return c.each(tx, threads, func(k, v []byte) {
-		row, head, ok := openRow(k, v)
-		if !ok || len(k) != 16 {
-			c.problem("record %x in bucket threads is no row", k)
-			return
-		}
-		_, thread, err := storage.ParseID(row.ID)
-		if err != nil || thread != id(k) {
-			c.problem("the row of thread %s is that of %s", ulid.ULID(k), row.ID)
-			return
-		}
-		if last := lastSeq(journal.in(tx).Cursor(), thread); last < head {
-			c.problem("thread %s: event %d is missing", ulid.ULID(thread), last+1)
-		}
-		l := list(&row, nil)
-		w := new(writer) // for its keys only
-		for _, h := range l.hashes {
-			c.expect(tx, byUpdated, w.indexKey(h, l.updated, thread))
-			c.expect(tx, byCreated, w.indexKey(h, l.created, thread))
-		}
-		for _, h := range reuseHash(l) {
-			c.expect(tx, reuse, w.indexKey(h, l.created, thread))
-		}
-		if l.busy {
-			c.expect(tx, busy, thread[:])
-		}
-	})
-}
-
-func (c *checker) answers(tx *bbolt.Tx) error {
-	return c.each(tx, idempotency, func(k, v []byte) {
-		b, _ := unseal(k, v)
-		r, ok := parseAnswer(b)
-		if !ok {
-			c.problem("record %x in bucket idempotency is no answer", k)
-			return
-		}
-		c.expect(tx, keysByTime, append(appendTime(nil, r.At), k...))
-	})
-}
-
-func (c *checker) expect(tx *bbolt.Tx, b bucket, key []byte) {
-	c.indexed[b]++
-	if b.in(tx).Get(key) == nil {
-		c.problem("index %s has no entry %x", schema[b].name, key)
-	}
-}
-
-// tombstones looks for what a deleted thread left behind.
-func (c *checker) tombstones(tx *bbolt.Tx) error {
-	return c.each(tx, deleted, func(thread, _ []byte) {
-		for _, b := range []bucket{journal, threads, turns, edits, checkpoints, idempotency} {
-			if k, _ := b.in(tx).Cursor().Seek(thread); bytes.HasPrefix(k, thread) {
-				c.problem("thread %s was deleted, but bucket %s has records of it", ulid.ULID(thread), schema[b].name)
-			}
-		}
-	})
+	return b.in(c.tx).Get(key)
 }

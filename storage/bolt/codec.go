@@ -196,6 +196,10 @@ func appendTurn(b []byte, prefix string, e *storage.TurnEntry) []byte {
 	return append(b, prefix...)
 }
 
+func appendEdit(b []byte, prefix string, seq uint64) []byte {
+	return append(binary.BigEndian.AppendUint64(b, seq), prefix...)
+}
+
 func appendAnswer(b []byte, k *storage.KeyResult) []byte {
 	b = appendString(b, k.Owner)
 	b = appendString(b, k.Thread)

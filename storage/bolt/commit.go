@@ -69,11 +69,18 @@ func portion(ops []op) (n, size int) {
 func (s *Store) commit(ops []op, size int) {
 	if s.failed == nil {
 		s.dirty = true
-		err := s.update(func(tx *bbolt.Tx) (bool, error) { return s.apply(tx, ops) })
+		err := s.update(func(tx *bbolt.Tx) (bool, error) {
+			s.reach(pointBegin, ops)
+			changed, err := s.apply(tx, ops)
+			s.reach(pointPut, ops)
+			return changed, err
+		})
 		s.arena.reset()
 		s.written.Add(int64(size))
 		if err != nil {
 			s.fail(err)
+		} else {
+			s.reach(pointCommitted, ops)
 		}
 	}
 	for i := range ops {
@@ -82,6 +89,7 @@ func (s *Store) commit(ops []op, size int) {
 			err = s.failed
 		}
 		ops[i].done(err)
+		s.reach(pointTold, ops[i:i+1])
 	}
 }
 

@@ -14,7 +14,7 @@
 // 4,096 batches or 16 MiB, writes it in one transaction of bbolt and then calls the
 // done of each in order, with no lock held. There is no timer: while one transaction
 // is on its way to the disk, the next collects. Readers never wait for the committer
-// (except while the file is mapped anew: for the first time at 1 GiB), see whole
+// (except while the file is mapped anew, when it has grown by 4 GiB), see whole
 // batches only, and copy what they return.
 //
 // # Failures
@@ -26,6 +26,13 @@
 // storage.ErrCorrupt for its reader, not the end of the process. Open refuses a file
 // that was cut off, one that ends a crash with a damaged structure, and anything that
 // is not a data file.
+//
+// # Looking after a file
+//
+// Verify reports all that is wrong with a file, page by page and record by record.
+// Backup copies what one read transaction sees while commits go on. Compact and Rebuild
+// write a new file beside one that nobody has open, check it and rename it, so that
+// there is one whole file at any moment; Rebuild makes the indexes anew (derived.go).
 //
 // # Start and stop
 //

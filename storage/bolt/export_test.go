@@ -1,6 +1,11 @@
 package bolt
 
-import "go.etcd.io/bbolt"
+import (
+	"context"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
 
 // Abandon closes the file of a store as a crash would: without a list of free pages.
 func Abandon(s *Store) {
@@ -16,3 +21,20 @@ func Raw(s *Store, fn func(tx *bbolt.Tx) error) error { return s.db.Update(fn) }
 
 // IsFull tells whether an error of the system is a full disk.
 var IsFull = isFull
+
+// Dump returns all records of all buckets, by bucket and key. Damage is an error.
+func Dump(s *Store) (map[string]string, error) {
+	all := map[string]string{}
+	err := s.view(context.Background(), func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(k, v []byte) error {
+				all[fmt.Sprintf("%s %x", name, k)] = string(v)
+				return nil
+			})
+		})
+	})
+	return all, err
+}
+
+// Look reads the file of a store.
+func Look(s *Store, fn func(tx *bbolt.Tx) error) error { return s.db.View(fn) }

@@ -139,7 +139,7 @@ func TestDamagedRecords(t *testing.T) {
 	corrupt(err, ids[1][4:])
 	_, err = s.Threads(t.Context(), storage.Query{Reader: "alice", Limit: 9})
 	corrupt(err, ids[1][4:])
-	corrupt(s.Check(t.Context()), ids[1][4:], "event 2 is missing", "threads")
+	corrupt(s.Check(t.Context()), ids[1][4:], "event 2: is missing", "threads")
 
 	// A batch for the damaged row is refused alone.
 	corrupt(commit(s, &storage.Batch{Thread: ids[1], Row: &storage.Row{ID: ids[1]}}), ids[1])

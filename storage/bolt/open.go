@@ -56,6 +56,21 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
+// OpenReadOnly opens the store of a file that exists, to look at it: nothing is written,
+// and others may look at it at the same time. Unlike Open it takes a file with damaged
+// pages, as long as the buckets can be found. A Commit is answered with ErrFailed.
+func OpenReadOnly(ctx context.Context, o Options) (*Store, error) {
+	if o.LockTimeout <= 0 {
+		o.LockTimeout = defaultLockTimeout
+	}
+	o.Logf = func(string, ...any) {} // Verify tells
+	s, err := openFile(&opening{ctx: ctx, o: o, readOnly: true})
+	if err != nil {
+		return nil, explain("open", o.Path, err)
+	}
+	return s, nil
+}
+
 func open(ctx context.Context, o Options) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(o.Path), 0o700); err != nil {
 		return nil, err
@@ -67,12 +82,15 @@ func open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := opening{ctx: ctx, o: o}
+	return openFile(&opening{ctx: ctx, o: o})
+}
+
+func openFile(f *opening) (*Store, error) {
 	db, err := f.open()
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, file: f.file, path: o.Path, logf: o.Logf, dirty: !f.clean, tips: make(map[id]*tip)}
+	s := &Store{db: db, file: f.file, path: f.o.Path, logf: f.o.Logf, clean: f.clean, dirty: !f.clean, tips: make(map[id]*tip)}
 	s.line = line.New(s.work, func(op op) { op.done(storage.ErrClosed) })
 	if err := s.readMeta(); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -82,10 +100,11 @@ func open(ctx context.Context, o Options) (*Store, error) {
 
 // opening opens a file that exists.
 type opening struct {
-	ctx   context.Context
-	o     Options
-	file  *os.File
-	clean bool
+	ctx      context.Context
+	o        Options
+	readOnly bool
+	file     *os.File
+	clean    bool
 }
 
 // open never panics, whatever is in the file.
@@ -100,44 +119,44 @@ func (f *opening) open() (db *bbolt.DB, err error) {
 		}
 	}()
 	opts := settings(f.o.LockTimeout)
-	opts.OpenFile = f.lockAndInspect
+	opts.ReadOnly = f.readOnly
+	opts.OpenFile = func(path string, _ int, _ os.FileMode) (*os.File, error) {
+		size, err := f.lockAndInspect(path)
+		if err == nil && strconv.IntSize == 64 {
+			opts.InitialMmapSize = int(size + mapAhead)
+		}
+		return f.file, err
+	}
 	return bbolt.Open(f.o.Path, 0o600, opts)
 }
 
 func settings(lockTimeout time.Duration) *bbolt.Options {
-	o := &bbolt.Options{
+	return &bbolt.Options{
 		Timeout:        lockTimeout,
 		FreelistType:   bbolt.FreelistMapType,
 		NoFreelistSync: true, // a commit does not write the list of free pages; Close does
 		NoStatistics:   true,
 	}
-	if strconv.IntSize == 64 {
-		o.InitialMmapSize = 1 << 30
-	}
-	return o
 }
 
-// lockAndInspect opens the file for bbolt, after a look at what is in it.
-func (f *opening) lockAndInspect(path string, _ int, _ os.FileMode) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
+// lockAndInspect opens the file for bbolt, after a look at what is in it, and returns its
+// size.
+func (f *opening) lockAndInspect(path string) (size int64, err error) {
+	st, err := f.lockFile(path)
 	if err != nil {
-		return nil, err
-	}
-	f.file = file
-	if err := f.lock(); err != nil {
-		return nil, err
-	}
-	st, err := file.Stat()
-	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: it is not a regular file", storage.ErrNotStore)
+		return 0, fmt.Errorf("%w: it is not a regular file", storage.ErrNotStore)
+	}
+	look := inspect
+	if f.readOnly {
+		look = inspectStart
 	}
 	start := time.Now()
-	clean, torn, err := inspect(f.ctx, file, st.Size())
+	clean, torn, err := look(f.ctx, f.file, st.Size())
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	f.clean = clean
 	if torn {
@@ -146,7 +165,40 @@ func (f *opening) lockAndInspect(path string, _ int, _ os.FileMode) (*os.File, e
 	if !clean {
 		f.o.Logf("storage: %s was not closed properly; all of its %d MiB were checked in %v", path, st.Size()>>20, time.Since(start).Round(time.Millisecond))
 	}
-	return file, nil
+	return st.Size(), nil
+}
+
+// lockFile opens and locks the file. One that was replaced while its lock was awaited, as
+// by Compact, is not the store any more.
+func (f *opening) lockFile(path string) (os.FileInfo, error) {
+	mode := os.O_RDWR
+	if f.readOnly {
+		mode = os.O_RDONLY
+	}
+	for {
+		file, err := os.OpenFile(path, mode, 0)
+		if err != nil {
+			return nil, err
+		}
+		f.file = file
+		if err := f.lock(); err != nil {
+			return nil, err
+		}
+		locked, err := file.Stat()
+		if err != nil {
+			return nil, err
+		}
+		named, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if os.SameFile(locked, named) {
+			return locked, nil
+		}
+		if err := file.Close(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (f *opening) lock() error {
@@ -155,7 +207,7 @@ func (f *opening) lock() error {
 	retry := time.NewTicker(lockRetry)
 	defer retry.Stop()
 	for {
-		if ok, err := tryLock(f.file); ok || err != nil {
+		if ok, err := tryLock(f.file, !f.readOnly); ok || err != nil {
 			return err
 		}
 		select {
@@ -240,7 +292,7 @@ func explain(op, path string, err error) error {
 	switch {
 	case errors.Is(err, storage.ErrLocked), errors.Is(err, berrors.ErrTimeout):
 		e.Err = storage.ErrLocked
-		e.Hint = "another spool daemon has it open; stop it with `spool stop` or give --data another folder"
+		e.Hint = "another spool daemon has it open, or spool verify or compact is at work on it; stop the daemon with `spool stop` or give --data another folder"
 	case errors.Is(err, storage.ErrNewer):
 		e.Hint = "use the newer spool that wrote it, or give --data another folder"
 	case errors.Is(err, storage.ErrNotStore):

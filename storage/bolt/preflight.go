@@ -44,12 +44,14 @@ type head struct {
 }
 
 type preflight struct {
-	file io.ReaderAt
-	size int64
-	head head
-	seen []uint64 // a bit for each page; shared by those who walk together
-	page []byte
-	todo []span
+	file   io.ReaderAt
+	size   int64
+	head   head
+	strict bool     // elements must lie one behind the other, as bbolt writes them
+	seen   []uint64 // a bit for each page; shared by those who walk together
+	page   []byte
+	todo   []span
+	roots  []root // of the buckets; nil while inside of one
 }
 
 // inspect returns an error for a file that bbolt could not open, or would open with
@@ -64,18 +66,49 @@ func inspect(ctx context.Context, file io.ReaderAt, size int64) (clean, torn boo
 		return false, torn, err
 	}
 	if p.head.freelist != noFreelist {
-		return true, torn, errors.Join(p.checkFreelist(), p.checkRoot())
+		return true, torn, errors.Join(p.checkFreelist(), p.checkStart(ctx))
 	}
-	return false, torn, p.walk(ctx)
+	return false, torn, p.walk(ctx, func(_ string, err error) error { return err })
 }
 
-// inspectAll goes through all pages of a file in any case.
-func inspectAll(ctx context.Context, file io.ReaderAt, size int64) error {
-	p := &preflight{file: file, size: size}
-	if _, err := p.readHead(); err != nil {
-		return err
+// inspectStart returns an error for a file of which bbolt could not even find the
+// buckets, to read what is whole of it.
+func inspectStart(ctx context.Context, file io.ReaderAt, size int64) (clean, torn bool, err error) {
+	if size == 0 {
+		return false, false, fmt.Errorf("%w: the file is empty", storage.ErrCorrupt)
 	}
-	return p.walk(ctx)
+	p := &preflight{file: file, size: size}
+	if torn, err = p.readHead(); err != nil {
+		return false, torn, err
+	}
+	return p.head.freelist != noFreelist, torn, p.checkStart(ctx)
+}
+
+// inspectAll goes through all pages of a file and the list of free ones in any case, and
+// returns what is wrong with each bucket, by its name. What belongs to none has no name. torn
+// is that of inspect.
+func inspectAll(ctx context.Context, file io.ReaderAt, size int64) (found map[string]error, torn bool, err error) {
+	p := &preflight{file: file, size: size, strict: true}
+	if torn, err = p.readHead(); err != nil {
+		return nil, torn, err
+	}
+	found = map[string]error{}
+	note := func(bucket string, err error) {
+		if err != nil {
+			found[bucket] = errors.Join(found[bucket], err)
+		}
+	}
+	if p.head.freelist != noFreelist {
+		note("", p.checkFreelist())
+	}
+	err = p.walk(ctx, func(bucket string, err error) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		note(bucket, err)
+		return nil
+	})
+	return found, torn, err
 }
 
 // readHead reads the newer of the meta pages, and checks that the file is as long as
@@ -190,10 +223,19 @@ func (p *preflight) checkFreelist() error {
 	return nil
 }
 
-func (p *preflight) checkRoot() error {
-	flags, _, _, err := p.read(p.head.root)
-	if err == nil && flags != flagLeaf && flags != flagBranch {
-		err = damaged(p.head.root, "is not the root")
+// checkStart looks at the list of buckets, and at the one that says what the file is.
+func (p *preflight) checkStart(ctx context.Context) error {
+	p.seen = make([]uint64, p.head.pages/64+1)
+	p.todo, p.roots = []span{{page: p.head.root}}, []root{}
+	if err := p.finish(ctx); err != nil {
+		return err
 	}
-	return err
+	roots := p.roots
+	p.roots = nil
+	for _, r := range roots {
+		if r.name == schema[meta].name && r.page != 0 {
+			p.todo = append(p.todo, span{page: r.page})
+		}
+	}
+	return p.finish(ctx)
 }

@@ -205,20 +205,47 @@ func (s *Store) Turns(ctx context.Context, thread string, q storage.TurnQuery) (
 }
 
 // Edits implements storage.Store.
-func (s *Store) Edits(ctx context.Context, thread string) (map[string]uint64, error) {
+func (s *Store) Edits(ctx context.Context, thread string, items ...string) (map[string]uint64, error) {
 	out := make(map[string]uint64)
+	take := func(k, v []byte) error {
+		b, ok := unseal(k, v)
+		if !ok || len(b) < 8 {
+			return s.damage("an edit in thread %s", thread)
+		}
+		out[storage.FormatID(string(b[8:]), id(k[16:]))] = binary.BigEndian.Uint64(b)
+		return nil
+	}
 	err := s.of(ctx, thread, func(tx *bbolt.Tx, key id) error {
+		if len(items) > 0 {
+			return editsOf(tx, key, items, take)
+		}
 		w := newWindow(edits.in(tx).Cursor(), key, nil, nil, false)
 		for k, v := w.first(); k != nil; k, v = w.next() {
-			b, ok := unseal(k, v)
-			if !ok || len(b) < 8 {
-				return s.damage("an edit in thread %s", thread)
+			if err := take(k, v); err != nil {
+				return err
 			}
-			out[storage.FormatID(string(b[8:]), id(k[16:]))] = binary.BigEndian.Uint64(b)
 		}
 		return nil
 	})
 	return out, err
+}
+
+// editsOf looks up some items.
+func editsOf(tx *bbolt.Tx, thread id, items []string, take func(k, v []byte) error) error {
+	b := edits.in(tx)
+	for _, name := range items {
+		_, item, err := storage.ParseID(name)
+		if err != nil {
+			return err
+		}
+		k := append(thread[:], item[:]...)
+		if v := b.Get(k); v != nil {
+			if err := take(k, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Checkpoints implements storage.Store.

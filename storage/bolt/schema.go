@@ -48,10 +48,7 @@ const (
 // with 64 of 2,000 threads writing at a time, 0.8 needs 348 bytes for an event of 200,
 // where bbolt's own 0.5 needs 500; journals of thousands of events are also written a
 // fifth faster.
-var schema = [buckets]struct {
-	name string
-	fill float64
-}{
+var schema = [buckets]bucketSchema{
 	meta:        {"meta", 0.9},
 	journal:     {"journal", 0.8},
 	threads:     {"threads", 0.7},
@@ -66,6 +63,11 @@ var schema = [buckets]struct {
 	keysByTime:  {"keysByTime", 0.9},
 	deleted:     {"deleted", 0.5},
 	values:      {"settings", 0.5},
+}
+
+type bucketSchema struct {
+	name string
+	fill float64
 }
 
 // nothing is the value of an index entry: bbolt cannot tell an empty value from none.

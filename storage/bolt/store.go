@@ -26,6 +26,8 @@ type Store struct {
 	logf func(string, ...any)
 	line *line.Line[op]
 
+	clean bool // it had been closed properly when it was opened
+
 	// The rest up to here belongs to the committer.
 	dirty  bool        // a commit was made since the list of free pages was written
 	failed error       // of the first failed write
@@ -52,7 +54,7 @@ func (s *Store) Close() error {
 	s.line.Close()
 	s.closing.Do(func() {
 		var err error
-		if s.dirty && s.failed == nil {
+		if s.dirty && s.failed == nil && !s.db.IsReadOnly() {
 			s.db.NoFreelistSync = false
 			err = s.update(func(*bbolt.Tx) (bool, error) { return true, nil })
 		}

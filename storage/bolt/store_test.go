@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(crashEnv); path != "" {
 		crashChild(path)
 	}
+	if path := os.Getenv(rewriteEnv); path != "" {
+		rewriteChild(path)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,16 @@ type span struct {
 	low, high []byte
 }
 
+// part is where the elements of a page are: the page itself, or a small bucket that lies
+// in a value of it.
+type part struct {
+	page  uint64
+	flags uint16
+	count int
+	base  int64 // where in the page it begins
+	end   int64 // where in the page it ends
+}
+
 // element is an entry of the table that a page begins with.
 type element struct {
 	key    []byte
@@ -23,17 +34,44 @@ type element struct {
 	child  uint64 // of a branch
 	value  int64  // of a leaf: where in the page it is
 	length int64  // of a leaf: of the value
+	end    int64  // where in the page it ends
 }
 
 // spread is how many subtrees there have to be before several goroutines share them.
 const spread = 64
 
 // walk goes through all pages that are in use. It checks that each is there, is used
-// once, has its entries within its bounds, and its keys in order.
-func (p *preflight) walk(ctx context.Context) error {
+// once, has its entries within its bounds, and its keys in order. each is called for
+// every bucket, with its name and what is wrong with it, and says whether to go on. The
+// list of buckets itself has no name.
+func (p *preflight) walk(ctx context.Context, each func(bucket string, err error) error) error {
 	p.seen = make([]uint64, p.head.pages/64+1)
-	p.todo = append(p.todo, span{page: p.head.root})
+	p.todo = append(p.todo[:0], span{page: p.head.root})
+	p.roots = []root{}
+	err := p.finish(ctx)
+	roots := p.roots
+	p.roots = nil
+	if err := each("", err); err != nil {
+		return err
+	}
+	for _, r := range roots {
+		if r.page == 0 {
+			continue // it was looked at with the page that holds it
+		}
+		p.todo = append(p.todo[:0], span{page: r.page})
+		if err := each(r.name, p.share(ctx)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// share visits all that is on the list, with several goroutines where it grows long.
+func (p *preflight) share(ctx context.Context) error {
 	for len(p.todo) > 0 && len(p.todo) < spread {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		s := p.todo[0]
 		p.todo = p.todo[1:]
 		if err := p.visit(s); err != nil {
@@ -45,7 +83,7 @@ func (p *preflight) walk(ctx context.Context) error {
 	var all sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
 	for n := range workers {
-		w := &preflight{file: p.file, size: p.size, head: p.head, seen: p.seen, page: make([]byte, len(p.page))}
+		w := &preflight{file: p.file, size: p.size, head: p.head, strict: p.strict, seen: p.seen, page: make([]byte, len(p.page))}
 		for i := n; i < len(p.todo); i += workers {
 			w.todo = append(w.todo, p.todo[i])
 		}
@@ -82,29 +120,38 @@ func (p *preflight) visit(s span) error {
 	if err := p.mark(s.page, size); err != nil {
 		return err
 	}
-	switch {
-	case flags != flagLeaf && flags != flagBranch:
-		return damaged(s.page, "has the unknown type %#x", flags)
-	case flags == flagBranch && count == 0:
+	if flags == flagBranch && count == 0 {
 		return damaged(s.page, "is a branch without leaves")
 	}
-	table, err := p.table(s.page, count, size)
+	return p.look(part{page: s.page, flags: flags, count: count, end: size}, s.low, s.high)
+}
+
+// look goes through the elements of a part.
+func (p *preflight) look(in part, low, high []byte) error {
+	if in.flags != flagLeaf && in.flags != flagBranch {
+		return damaged(in.page, "has the unknown type %#x", in.flags)
+	}
+	table, err := p.table(in)
 	if err != nil {
 		return err
 	}
 	var last []byte
-	for i := range count {
-		e, err := p.element(s.page, flags, table, i, size)
+	next := in.base + pageHeader + int64(in.count)*pageElement
+	for i := range in.count {
+		e, err := p.element(in, table, i)
 		if err != nil {
 			return err
 		}
-		if i == 0 && bytes.Compare(e.key, s.low) < 0 || i > 0 && bytes.Compare(e.key, last) <= 0 || s.high != nil && bytes.Compare(e.key, s.high) >= 0 {
-			return damaged(s.page, "key %d is out of order", i)
+		if i == 0 && bytes.Compare(e.key, low) < 0 || i > 0 && bytes.Compare(e.key, last) <= 0 || high != nil && bytes.Compare(e.key, high) >= 0 {
+			return damaged(in.page, "key %d is out of order", i)
 		}
-		last = e.key
-		if flags == flagBranch {
-			p.descend(e, i, s.high)
-		} else if err := p.bucket(s.page, e, i); err != nil {
+		if p.strict && e.end-e.length-int64(len(e.key)) != next {
+			return damaged(in.page, "element %d does not follow the one before it", i)
+		}
+		last, next = e.key, e.end
+		if in.flags == flagBranch {
+			p.descend(e, i, high)
+		} else if err := p.bucket(in, e, i); err != nil {
 			return err
 		}
 	}
@@ -122,16 +169,16 @@ func (p *preflight) mark(page uint64, size int64) error {
 	return nil
 }
 
-// table returns the entries that follow the header of a page.
-func (p *preflight) table(page uint64, count int, size int64) ([]byte, error) {
-	n := int64(pageHeader + count*pageElement)
-	if n > size {
-		return nil, damaged(page, "has no room for its %d elements", count)
+// table returns the entries that follow the header of a part.
+func (p *preflight) table(in part) ([]byte, error) {
+	n := int64(pageHeader + in.count*pageElement)
+	if in.base+n > in.end {
+		return nil, damaged(in.page, "has no room for its %d elements", in.count)
 	}
-	return p.piece(page, pageHeader, n-pageHeader)
+	return p.piece(in.page, in.base+pageHeader, n-pageHeader)
 }
 
-// piece returns a part of the page that was read last.
+// piece returns some bytes of the page that was read last.
 func (p *preflight) piece(page uint64, from, length int64) ([]byte, error) {
 	if from+length <= int64(len(p.page)) {
 		return p.page[from : from+length], nil
@@ -144,22 +191,22 @@ func (p *preflight) piece(page uint64, from, length int64) ([]byte, error) {
 }
 
 // element takes entry i out of a table.
-func (p *preflight) element(page uint64, flags uint16, table []byte, i int, size int64) (e element, err error) {
+func (p *preflight) element(in part, table []byte, i int) (e element, err error) {
 	ne := binary.NativeEndian
 	raw := table[i*pageElement : (i+1)*pageElement]
-	at := int64(pageHeader + i*pageElement)
+	at := in.base + int64(pageHeader+i*pageElement)
 	keySize := int64(0)
-	if flags == flagBranch {
+	if in.flags == flagBranch {
 		at, keySize, e.child = at+int64(ne.Uint32(raw)), int64(ne.Uint32(raw[4:])), ne.Uint64(raw[8:])
 	} else {
 		e.flags = ne.Uint32(raw)
 		at, keySize, e.length = at+int64(ne.Uint32(raw[4:])), int64(ne.Uint32(raw[8:])), int64(ne.Uint32(raw[12:]))
 	}
 	e.value = at + keySize
-	if e.value+e.length > size {
-		return e, damaged(page, "element %d ends behind the end of the page", i)
+	if e.end = e.value + e.length; e.end > in.end {
+		return e, damaged(in.page, "element %d ends behind the end of the page", i)
 	}
-	e.key, err = p.piece(page, at, keySize)
+	e.key, err = p.piece(in.page, at, keySize)
 	return e, err
 }
 
@@ -173,21 +220,58 @@ func (p *preflight) descend(e element, i int, high []byte) {
 	p.todo = append(p.todo, span{page: e.child, low: key, high: high})
 }
 
-// bucket puts the root of a bucket, if that is what the element of a leaf is, on the
-// list.
-func (p *preflight) bucket(page uint64, e element, i int) error {
-	if e.flags&flagBucket == 0 {
+// root is where a bucket begins: its page, 0 for one that is small enough to lie in the
+// list of buckets.
+type root struct {
+	name string
+	page uint64
+}
+
+// bucket takes the root of a bucket, if that is what the element of a leaf is. Buckets
+// are in the list of buckets only, and nothing else is.
+func (p *preflight) bucket(in part, e element, i int) error {
+	if e.flags&flagBucket == 0 && p.roots == nil {
 		return nil
 	}
-	if e.length < bucketHeader {
-		return damaged(page, "element %d is not a bucket", i)
+	if e.flags&flagBucket == 0 || p.roots == nil || in.base > 0 {
+		return damaged(in.page, "element %d is a bucket where none may be, or none where one must be", i)
 	}
-	b, err := p.piece(page, e.value, bucketHeader)
+	if e.length < bucketHeader {
+		return damaged(in.page, "element %d is not a bucket", i)
+	}
+	b, err := p.piece(in.page, e.value, bucketHeader)
 	if err != nil {
 		return err
 	}
-	if root := binary.NativeEndian.Uint64(b); root != 0 { // a small bucket lies in the value itself
-		p.todo = append(p.todo, span{page: root})
+	r := root{name: string(e.key), page: binary.NativeEndian.Uint64(b)}
+	p.roots = append(p.roots, r)
+	if r.page != 0 {
+		return nil
+	}
+	if err := p.small(in, e); err != nil {
+		return fmt.Errorf("bucket %s: %w", r.name, err)
 	}
 	return nil
+}
+
+// small looks at a bucket that lies in the value of an element: a leaf without the page
+// around it.
+func (p *preflight) small(in part, e element) error {
+	base := e.value + bucketHeader
+	if base+pageHeader > e.end {
+		return damaged(in.page, "holds a bucket that is cut off")
+	}
+	header, err := p.piece(in.page, base, pageHeader)
+	if err != nil {
+		return err
+	}
+	ne := binary.NativeEndian
+	leaf := part{page: in.page, flags: ne.Uint16(header[8:]), count: int(ne.Uint16(header[10:])), base: base, end: e.end}
+	if leaf.flags != flagLeaf {
+		return damaged(in.page, "holds a bucket of the unknown type %#x", leaf.flags)
+	}
+	roots := p.roots
+	p.roots = nil
+	defer func() { p.roots = roots }()
+	return p.look(leaf, nil, nil)
 }

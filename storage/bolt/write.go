@@ -156,8 +156,7 @@ func (w *writer) putItems(thread id, b *storage.Batch) error {
 	for _, e := range b.Edits {
 		prefix, item, _ := storage.ParseID(e.Item)
 		key := w.pairKey(thread, item)
-		v := w.store.arena.take(sumSize + 8 + len(prefix))[:sumSize]
-		v = append(binary.BigEndian.AppendUint64(v, e.Seq), prefix...)
+		v := appendEdit(w.store.arena.take(sumSize + 8 + len(prefix))[:sumSize], prefix, e.Seq)
 		if err := w.put(edits, key, seal(key, v)); err != nil {
 			return err
 		}

@@ -92,6 +92,7 @@ type daemon struct {
 	args   []string
 	fault  string
 	leaves int // goroutines that may be left: agents that are /stuck
+	deaths int // times it was killed
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process has ended
@@ -228,11 +229,15 @@ func (d *daemon) Restart() {
 	d.Start()
 }
 
-// AwaitDeath waits until the daemon has ended by a fault, and its clients have noticed.
+// AwaitDeath waits until the daemon has ended by a fault, and its clients have noticed. The
+// first few times it has spool verify look at what the daemon left.
 func (d *daemon) AwaitDeath() {
 	d.t.Helper()
 	d.awaitExit()
 	d.awaitClients()
+	if d.deaths++; d.deaths <= 3 {
+		d.verifyFile()
+	}
 }
 
 func (d *daemon) awaitExit() {
@@ -277,6 +282,17 @@ func (d *daemon) verify() {
 	}
 }
 
+// verifyFile has spool verify check the data file, which nobody has open.
+func (d *daemon) verifyFile() {
+	d.t.Helper()
+	cmd := exec.Command(binary, "verify", "--json")
+	cmd.Env = d.env
+	out, err := cmd.CombinedOutput()
+	if err != nil && !bytes.Contains(out, []byte("there is no data file")) {
+		d.t.Errorf("spool verify: %v\n%s", err, out)
+	}
+}
+
 // tearDown ends what the test left.
 func (d *daemon) tearDown() {
 	defer os.RemoveAll(d.dir)
@@ -285,6 +301,9 @@ func (d *daemon) tearDown() {
 	}
 	if d.running() && !d.t.Failed() {
 		d.Stop()
+	}
+	if !d.running() && !d.t.Failed() {
+		d.verifyFile()
 	}
 	if d.running() {
 		_ = d.cmd.Process.Kill()
