@@ -44,9 +44,14 @@ func (x *change) endRun(r *run, out turn.Outcome) {
 	}
 	x.terminal(tn, r.entry, nil)
 	x.row = true
-	t.st.Handed = ""
+	t.st.Handed, t.st.Stopped = "", nil
 	t.st.Thread.UpdatedAt = x.at
-	after := t.st.Queue.Finish(turn.End{Status: out.Status, Reason: out.Reason, Queue: r.queue}, t.st.Thread.QueuePolicy)
+	x.finishQueue(turn.End{Status: out.Status, Reason: out.Reason, Queue: r.queue})
+}
+
+// finishQueue does what the end of the running turn means for those that wait.
+func (x *change) finishQueue(end turn.End) {
+	after := x.t.st.Queue.Finish(end, x.t.st.Thread.QueuePolicy)
 	x.cancelQueued(after.Cleared, protocol.CancelQueueCleared, nil)
 	if after.Paused || len(after.Cleared) > 0 {
 		x.queueUpdated(nil)

@@ -93,16 +93,24 @@ func (t *Thread) activeTurn() *protocol.Turn {
 	if t.run == nil {
 		return nil
 	}
+	return t.activeWith(0, len(t.run.items))
+}
+
+// activeWith returns the running turn with some of its items.
+func (t *Thread) activeWith(from, to int) *protocol.Turn {
+	if t.run == nil {
+		return nil
+	}
 	tn := t.run.turn
 	tn.Text = t.run.text()
-	tn.Items = t.run.itemsNow()
+	tn.Items = t.run.itemsNow(from, to)
 	return &tn
 }
 
-// itemsNow returns the items of the turn as they are now.
-func (r *run) itemsNow() []protocol.Item {
-	items := make([]protocol.Item, 0, len(r.items))
-	for _, it := range r.items {
+// itemsNow returns some items of the turn as they are now.
+func (r *run) itemsNow(from, to int) []protocol.Item {
+	items := make([]protocol.Item, 0, to-from)
+	for _, it := range r.items[from:to] {
 		items = append(items, it.snapshot())
 	}
 	return items

@@ -11,6 +11,9 @@ import (
 // the thread: it may have moved on since, but a turn that is terminal stays so. A turn
 // that the thread never had is TurnNotFound.
 func (m *Manager) turnStatus(c Call, threadID, turnID string) (protocol.TurnStatus, error) {
+	if turnID == "" {
+		return "", nil
+	}
 	t, err := m.lock(c.Context, threadID, c.Caller.User)
 	if err != nil {
 		return "", err
@@ -65,15 +68,12 @@ func turnNotFound(id string) error {
 // TurnInterrupt stops a turn, or takes it out of the queue. It may be repeated at will,
 // works while the daemon stops, and with a turn id never hits another turn.
 func (m *Manager) TurnInterrupt(c Call, p protocol.TurnInterruptParams, r Reply[protocol.TurnInterruptResult]) {
-	known := protocol.TurnStatus("")
-	if p.TurnID != "" {
-		var err error
-		if known, err = m.turnStatus(c, p.ThreadID, p.TurnID); err != nil {
+	once(m, c, p.ThreadID, p.IdempotencyKey, r, func(k *storage.KeyResult, r Reply[protocol.TurnInterruptResult]) {
+		known, err := m.turnStatus(c, p.ThreadID, p.TurnID)
+		if err != nil {
 			r(protocol.TurnInterruptResult{}, err)
 			return
 		}
-	}
-	once(m, c, p.ThreadID, p.IdempotencyKey, r, func(k *storage.KeyResult, r Reply[protocol.TurnInterruptResult]) {
 		t, err := m.lockToChange(c, p.ThreadID)
 		if err != nil {
 			r(protocol.TurnInterruptResult{}, err)
@@ -82,6 +82,12 @@ func (m *Manager) TurnInterrupt(c Call, p protocol.TurnInterruptParams, r Reply[
 		defer t.mu.Unlock()
 		t.interrupt(c, p, known, k, r)
 	})
+}
+
+// keepStop keeps with the change that the running turn is being interrupted.
+func (x *change) keepStop(reason protocol.CancelReason, by *protocol.By, queue protocol.InterruptQueue) {
+	x.t.st.Stopped = &stopped{TurnID: x.t.run.turn.ID, Reason: reason, By: by, Queue: queue}
+	x.row = true
 }
 
 func (t *Thread) interrupt(c Call, p protocol.TurnInterruptParams, known protocol.TurnStatus, k *storage.KeyResult, r Reply[protocol.TurnInterruptResult]) {
@@ -111,6 +117,7 @@ func (t *Thread) interrupt(c Call, p protocol.TurnInterruptParams, known protoco
 		res.Outcome = protocol.AlreadyInterrupting
 		if hit = !t.run.interrupting; hit {
 			res.Outcome = protocol.Interrupting
+			x.keepStop(protocol.CancelUser, c.Caller.By(), p.Queue)
 		}
 	}
 	x.keep(k, res)

@@ -151,9 +151,21 @@ func (x *change) keep(k *storage.KeyResult, result any) {
 // key, finds and locks the thread, lets decide change it, and replies after the commit.
 // decide must change nothing where it returns an error.
 func mutate[R any](m *Manager, c Call, id, key string, r Reply[R], decide func(t *Thread, x *change) (R, error)) {
+	mutateTurn(m, c, id, "", key, r, func(t *Thread, x *change, _ protocol.TurnStatus) (R, error) { return decide(t, x) })
+}
+
+// mutateTurn is mutate for a request that names a turn, unless that is empty. decide gets the
+// turn's state as it was a moment ago; one that the thread never had is refused. A repeat
+// under a key is answered even where the turn is gone since.
+func mutateTurn[R any](m *Manager, c Call, id, turnID, key string, r Reply[R], decide func(t *Thread, x *change, known protocol.TurnStatus) (R, error)) {
 	once(m, c, id, key, r, func(k *storage.KeyResult, r Reply[R]) {
-		t, err := m.lockToChange(c, id)
 		var result R
+		known, err := m.turnStatus(c, id, turnID)
+		if err != nil {
+			r(result, err)
+			return
+		}
+		t, err := m.lockToChange(c, id)
 		if err != nil {
 			r(result, err)
 			return
@@ -164,7 +176,7 @@ func mutate[R any](m *Manager, c Call, id, key string, r Reply[R], decide func(t
 			return
 		}
 		x := t.begin()
-		if result, err = decide(t, x); err != nil {
+		if result, err = decide(t, x, known); err != nil {
 			r(result, err)
 			return
 		}

@@ -73,6 +73,34 @@ func TestKeyOfARefusal(t *testing.T) {
 	})
 }
 
+// A repeat is answered as the first request was, even where the turn it names is gone since.
+func TestKeyOfATurnThatIsGone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		h := w.held(id, "go")
+		queued := w.run(id, "later", protocol.BusyEnqueue)
+		mutation := protocol.Mutation{IdempotencyKey: "steer"}
+		steer := protocol.TurnSteerParams{Mutation: mutation, ThreadID: id, ExpectedTurnID: h.in.Turn.ID, Input: protocol.TextInput("hm")}
+		mutation.IdempotencyKey = "remove"
+		remove := protocol.QueueRemoveParams{Mutation: mutation, ThreadID: id, TurnID: queued.ID, ExpectedRevision: 1}
+		mutation.IdempotencyKey = "interrupt"
+		interrupt := protocol.TurnInterruptParams{Mutation: mutation, ThreadID: id, TurnID: h.in.Turn.ID}
+		for i, want := range []bool{false, true} {
+			steered := do(t, w.m.TurnSteer, ann, steer)
+			removed := do(t, w.m.QueueRemove, ann, remove)
+			interrupted := do(t, w.m.TurnInterrupt, ann, interrupt)
+			if steered.Replayed != want || removed.Replayed != want || interrupted.Replayed != want ||
+				steered.Turn.ID != h.in.Turn.ID || removed.Revision != 2 || interrupted.Outcome != protocol.Interrupting {
+				t.Errorf("answer %d: %+v, %+v, %+v", i, steered, removed, interrupted)
+			}
+			if i == 0 {
+				h.done(completes)
+				do(t, w.m.Reset, ann, protocol.ThreadResetParams{ThreadID: id, IfBusy: protocol.BusyThreadInterrupt})
+			}
+		}
+	})
+}
+
 // With wait the repeat is answered with the end of the first turn.
 func TestKeyAndWait(t *testing.T) {
 	inWorld(t, func(w *world) {

@@ -117,15 +117,7 @@ func (m *Manager) QueueResume(c Call, p protocol.QueueParams, r Reply[protocol.Q
 // revision must be the expected one, and what may start afterwards does. The revision it
 // answers is that of the edit, before a turn starts.
 func (m *Manager) editQueue(c Call, id, key, turnID string, revision *uint64, r Reply[protocol.QueueResult], edit func(*Thread, *change) error) {
-	known := protocol.TurnStatus("")
-	if turnID != "" {
-		var err error
-		if known, err = m.turnStatus(c, id, turnID); err != nil {
-			r(protocol.QueueResult{}, err)
-			return
-		}
-	}
-	mutate(m, c, id, key, r, func(t *Thread, x *change) (protocol.QueueResult, error) {
+	mutateTurn(m, c, id, turnID, key, r, func(t *Thread, x *change, known protocol.TurnStatus) (protocol.QueueResult, error) {
 		if turnID != "" && t.queued[turnID] == nil {
 			return protocol.QueueResult{}, t.leftQueue(turnID, t.statusOf(turnID, known))
 		}

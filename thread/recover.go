@@ -3,12 +3,12 @@ package thread
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
+	"github.com/spoolhq/spool/turn"
 )
 
 // recover brings every thread that had work in order: what a crash interrupted is ended or
@@ -67,7 +67,7 @@ func (x *change) recoverTurn(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if t.st.Handed != id && t.st.Thread.Status == protocol.StatusActive {
+	if t.st.Handed != id && t.st.Stopped == nil && t.st.Thread.Status == protocol.StatusActive {
 		t.m.log.Info().Str("thread", t.id).Str("turn", id).Msg("a turn that had not reached its agent runs again")
 		x.startTurn(tn, nil, entry)
 		return nil
@@ -75,7 +75,8 @@ func (x *change) recoverTurn(ctx context.Context, id string) error {
 	return x.loseTurn(ctx, tn, entry)
 }
 
-// loseTurn ends a turn that the crash cut off, with what was kept of it.
+// loseTurn ends a turn that the crash cut off, with what was kept of it. One that had been
+// interrupted is cancelled, as was promised; others have failed.
 func (x *change) loseTurn(ctx context.Context, tn protocol.Turn, entry storage.TurnEntry) error {
 	t := x.t
 	r := &run{t: t, turn: tn, entry: entry}
@@ -96,24 +97,48 @@ func (x *change) loseTurn(ctx context.Context, tn protocol.Turn, entry storage.T
 		x.abandonItem(it)
 	}
 	x.batch.Closed = append(x.batch.Closed, pieces...)
-	x.addItem(r, protocol.Item{Type: protocol.ItemNotice, Kind: "restarted", Text: "The daemon was restarted"})
-	x.requeueSteers(r)
-	tn.Status, tn.CompletedAt, tn.Text = protocol.TurnFailed, x.at, r.text()
-	tn.Error = &protocol.TurnError{Code: protocol.TurnErrRestarted, Message: "the daemon stopped while the turn ran", Retryable: true}
-	x.terminal(tn, entry, nil)
-	t.st.Queue.Running, t.st.Handed = "", ""
+	tn.CompletedAt, tn.Text = x.at, r.text()
 	t.st.Thread.UpdatedAt = x.at
 	x.row = true
+	if t.st.Stopped != nil {
+		x.endStopped(r, tn)
+	} else {
+		x.endLost(r, tn)
+	}
+	x.afterTurn()
+	return nil
+}
+
+// endStopped ends a turn that was being interrupted when the daemon died.
+func (x *change) endStopped(r *run, tn protocol.Turn) {
+	t, stop := x.t, x.t.st.Stopped
+	out := turn.Outcome{Status: protocol.TurnCancelled, Reason: stop.Reason}
+	x.addItem(r, protocol.Item{Type: protocol.ItemNotice, Kind: "interrupted", Text: interruptNotice(out)})
+	x.requeueSteers(r)
+	tn.Status, tn.CancelReason, tn.CancelledBy = out.Status, out.Reason, stop.By
+	x.terminal(tn, r.entry, nil)
+	t.st.Handed, t.st.Stopped = "", nil
+	x.finishQueue(turn.End{Status: out.Status, Reason: out.Reason, Queue: stop.Queue})
+	t.m.log.Info().Str("thread", t.id).Str("turn", tn.ID).Msg("a turn that was being interrupted when the daemon died is cancelled")
+}
+
+// endLost ends a turn that nobody wanted to end. What waits behind it is paused.
+func (x *change) endLost(r *run, tn protocol.Turn) {
+	t := x.t
+	x.addItem(r, protocol.Item{Type: protocol.ItemNotice, Kind: "restarted", Text: "The daemon was restarted"})
+	x.requeueSteers(r)
+	tn.Status = protocol.TurnFailed
+	tn.Error = &protocol.TurnError{Code: protocol.TurnErrRestarted, Message: "the daemon stopped while the turn ran", Retryable: true}
+	x.terminal(tn, r.entry, nil)
+	t.st.Queue.Running, t.st.Handed = "", ""
 	if len(t.st.Queue.Waiting) > 0 {
 		t.st.Queue.First = 0
 		if t.st.Queue.Pause(protocol.PauseServerRestarted) {
 			x.queueUpdated(nil)
 		}
 	}
-	x.afterTurn()
 	t.m.count("turns.lostInCrash")
 	t.m.log.Warn().Str("thread", t.id).Str("turn", tn.ID).Msg("a turn was cut off when the daemon died; it has failed with ServerRestarted")
-	return nil
 }
 
 // abandonItem closes an item that was in progress when the daemon died. What waited for an
@@ -132,27 +157,20 @@ func (x *change) abandonItem(it *openItem) {
 
 // restoreItems builds the items of a turn from the journal.
 func (r *run) restoreItems(ctx context.Context, head uint64) error {
-	f := folder{turn: r.turn.ID}
 	closed := map[string]bool{}
-	for after := r.entry.Started; after < head; {
-		events, err := r.t.store.Events(ctx, r.t.id, after, head, pageBytes)
-		if err != nil {
-			return err
+	places, err := r.t.outlineOf(ctx, r.turn.ID, r.entry.Started, head, func(_ uint64, env protocol.Envelope) {
+		if id := closedBy(env); id != "" {
+			closed[id] = true
 		}
-		if len(events) == 0 {
-			break
-		}
-		for _, ev := range events {
-			if err := f.add(ev.Frame); err != nil {
-				return fmt.Errorf("event %d: %w", ev.Seq, err)
-			}
-			if id := closedBy(ev.Frame); id != "" {
-				closed[id] = true
-			}
-		}
-		after = events[len(events)-1].Seq
+	})
+	if err != nil {
+		return err
 	}
-	for _, it := range f.items {
+	items, err := r.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return r.t.eventAt(ctx, seq) })
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
 		open := &openItem{r: r, item: it, closed: closed[it.ID] || it.Status != protocol.ItemInProgress}
 		if !open.closed {
 			open.buf = append([]byte(it.Text), it.Output...)
@@ -163,14 +181,11 @@ func (r *run) restoreItems(ctx context.Context, head uint64) error {
 }
 
 // closedBy returns the id of the item that an event completes, "" for none.
-func closedBy(frame protocol.Frame) string {
-	env := protocol.ParseFrame(frame)
+func closedBy(env protocol.Envelope) string {
 	if !slices.Contains([]string{
 		protocol.EventItemCompleted.Name, protocol.EventApprovalResolved.Name, protocol.EventQuestionResolved.Name,
 	}, env.Method) {
 		return ""
 	}
-	var id string
-	_ = json.Unmarshal(protocol.Member(env.Params, "itemId"), &id)
-	return id
+	return textOf(env.Params, "itemId")
 }

@@ -15,6 +15,7 @@ type state struct {
 	Queue    turn.Queue       `json:"queue"`
 	Grants   []protocol.Grant `json:"grants,omitempty"`
 	Handed   string           `json:"handed,omitempty"`   // turn whose input the agent was given
+	Stopped  *stopped         `json:"stopped,omitempty"`  // the running turn was interrupted
 	Steers   []steer          `json:"steers,omitempty"`   // accepted into the running turn, not taken yet
 	Pending  []pendingRef     `json:"pending,omitempty"`  // appended items that wait for a turn
 	After    []deferred       `json:"after,omitempty"`    // to be done when the running turn ends, in this order
@@ -35,6 +36,15 @@ type steer struct {
 	TraceID string           `json:"traceId,omitempty"`
 	Items   []protocol.Item  `json:"items,omitempty"` // appended with deliver:steer, in place of Input
 	At      protocol.Time    `json:"at"`
+}
+
+// stopped is an interrupt that was accepted: it counts even if the daemon dies before the
+// turn is over.
+type stopped struct {
+	TurnID string                  `json:"turnId"`
+	Reason protocol.CancelReason   `json:"reason"`
+	By     *protocol.By            `json:"by,omitempty"`
+	Queue  protocol.InterruptQueue `json:"queue,omitempty"`
 }
 
 // holder is a client that may come back for its thread on another connection.

@@ -95,6 +95,9 @@ func (t *Thread) accept(c Call, x *change, p protocol.TurnRunParams) (protocol.T
 		return none, t.queueError(err)
 	}
 	if p.IfBusy == protocol.BusyInterrupt && how == protocol.DispositionQueued {
+		if t.run != nil && !t.run.interrupting {
+			x.keepStop(protocol.CancelReplaced, c.Caller.By(), "")
+		}
 		x.then = func() { t.interruptRun(protocol.CancelReplaced, c.Caller.By(), "") }
 	}
 	t.preview(p.Input)
@@ -262,13 +265,11 @@ func (t *Thread) userPending() bool {
 
 // TurnSteer gives an input to the running turn, which must be the expected one.
 func (m *Manager) TurnSteer(c Call, p protocol.TurnSteerParams, r Reply[protocol.TurnRunResult]) {
-	known, err := m.turnStatus(c, p.ThreadID, p.ExpectedTurnID)
-	if err != nil {
-		r(protocol.TurnRunResult{}, err)
-		return
-	}
-	mutate(m, c, p.ThreadID, p.IdempotencyKey, r, func(t *Thread, x *change) (protocol.TurnRunResult, error) {
+	mutateTurn(m, c, p.ThreadID, p.ExpectedTurnID, p.IdempotencyKey, r, func(t *Thread, x *change, known protocol.TurnStatus) (protocol.TurnRunResult, error) {
 		var none protocol.TurnRunResult
+		if p.ExpectedTurnID == "" {
+			return none, turnNotFound("")
+		}
 		if err := m.refuseNew(); err != nil {
 			return none, err
 		}

@@ -33,6 +33,10 @@ type Hooks struct {
 	// BeforeCommit failed.
 	AfterCommit func(*storage.Batch, error)
 
+	// Early makes the store a liar: done of each batch is called, without an error, before
+	// anything else is done with the batch. It is for tests of tests.
+	Early bool
+
 	// BeforeRead is called before each read, with the name of the method. Its error
 	// becomes that of the read. Any number of goroutines may call it.
 	BeforeRead func(method string) error
@@ -69,6 +73,10 @@ func (s *Store) Commit(b *storage.Batch, done func(error)) {
 
 func (s *Store) work(ops []op) {
 	for _, o := range ops {
+		if s.hooks.Early {
+			o.done(nil)
+			o.done = func(error) {}
+		}
 		if s.failed.Load() == nil && s.hooks.BeforeCommit != nil {
 			if err := s.hooks.BeforeCommit(o.batch); err != nil {
 				s.fail(err)
@@ -186,11 +194,11 @@ func (s *Store) Turns(ctx context.Context, thread string, q storage.TurnQuery) (
 }
 
 // Edits implements storage.Store.
-func (s *Store) Edits(ctx context.Context, thread string) (map[string]uint64, error) {
+func (s *Store) Edits(ctx context.Context, thread string, items ...string) (map[string]uint64, error) {
 	if err := s.before("Edits"); err != nil {
 		return nil, err
 	}
-	return s.inner.Edits(ctx, thread)
+	return s.inner.Edits(ctx, thread, items...)
 }
 
 // Checkpoints implements storage.Store.

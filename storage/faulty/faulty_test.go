@@ -168,6 +168,33 @@ func TestAfterCommit(t *testing.T) {
 	})
 }
 
+// TestEarly checks that a lying store answers before a batch is kept.
+func TestEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		id := newThread()
+		release := make(chan struct{})
+		s := faulty.New(mem.New(), faulty.Hooks{Early: true, BeforeCommit: func(*storage.Batch) error { <-release; return nil }})
+		told := 0
+		s.Commit(batch(id, 1), func(err error) {
+			if told++; err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		if head, err := s.Head(context.Background(), id); told != 1 || head != 0 || err != nil {
+			t.Errorf("before the commit %d were told, and the journal ends at %d: %v", told, head, err)
+		}
+		close(release)
+		synctest.Wait()
+		if head, err := s.Head(context.Background(), id); told != 1 || head != 1 || err != nil {
+			t.Errorf("after the commit %d were told, and the journal ends at %d: %v", told, head, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestFailedReads(t *testing.T) {
 	broken := errors.New("no disk")
 	seen := make(map[string]bool)
