@@ -84,8 +84,9 @@ type Store interface {
 	Turns(ctx context.Context, thread string, q TurnQuery) ([]TurnEntry, error)
 
 	// Edits returns, for each item that was changed after the turn that made it,
-	// the seq of the event that holds its newest state.
-	Edits(ctx context.Context, thread string) (map[string]uint64, error)
+	// the seq of the event that holds its newest state: of the given items, or of all
+	// of the thread where none is given.
+	Edits(ctx context.Context, thread string, items ...string) (map[string]uint64, error)
 
 	// Checkpoints returns the text so far of a thread's items in progress, in the
 	// order of their ids.

@@ -127,10 +127,8 @@ func (m *Manager) forkSource(c Call, p protocol.ThreadForkParams) (forkHistory, 
 		}
 		entries = entries[:i+1]
 	}
-	for _, it := range v.based {
-		if it.TurnID == "" {
-			src.loose = append(src.loose, it)
-		}
+	if src.loose, err = v.loose(c.Context); err != nil {
+		return src, err
 	}
 	for _, e := range entries {
 		tn, err := v.turn(c.Context, e, true)

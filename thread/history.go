@@ -29,10 +29,8 @@ func (r *run) history(ctx context.Context) ([]protocol.Item, error) {
 	}
 	var items []protocol.Item
 	if most == 0 {
-		for _, it := range v.based {
-			if it.TurnID == "" {
-				items = append(items, it)
-			}
+		if items, err = v.loose(ctx); err != nil {
+			return nil, err
 		}
 	}
 	for _, e := range entries {

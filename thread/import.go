@@ -109,11 +109,7 @@ func (j *journal) into(x *change) {
 func (x *change) loseImported(j *journal) {
 	tn, entry := j.turns[j.running], j.entries[j.running]
 	r := &run{t: x.t, turn: tn, entry: entry}
-	f := folder{turn: tn.ID}
-	for _, ev := range j.events {
-		_ = f.add(ev.Frame) // each was read before
-	}
-	for _, it := range f.items {
+	for _, it := range j.itemsOf(x.t, tn.ID) {
 		o := &openItem{r: r, item: it, closed: it.Status != protocol.ItemInProgress}
 		o.buf = append([]byte(it.Text), it.Output...)
 		r.items = append(r.items, o)
@@ -126,4 +122,17 @@ func (x *change) loseImported(j *journal) {
 	tn.Status, tn.CompletedAt, tn.Text = protocol.TurnFailed, x.at, r.text()
 	tn.Error = &protocol.TurnError{Code: protocol.TurnErrRestarted, Message: "the turn was running when its thread was exported", Retryable: true}
 	x.terminal(tn, entry, nil)
+}
+
+// itemsOf returns the items of a turn. Each event was read before, so none fails.
+func (j *journal) itemsOf(t *Thread, turnID string) []protocol.Item {
+	o := newOutline(turnID)
+	for _, ev := range j.events {
+		_ = o.add(ev.Seq, protocol.ParseFrame(ev.Frame))
+	}
+	first := j.events[0].Seq
+	items, _ := t.itemsAt(o.places, func(seq uint64) (protocol.Envelope, error) {
+		return protocol.ParseFrame(j.events[seq-first].Frame), nil
+	})
+	return items
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
@@ -56,7 +57,7 @@ func (t *Thread) readQueue(ctx context.Context) error {
 
 // turnAt returns a turn as the event with this seq has it.
 func (t *Thread) turnAt(ctx context.Context, id string, seq uint64) (protocol.Turn, error) {
-	params, err := t.eventAt(ctx, seq)
+	env, err := t.eventAt(ctx, seq)
 	if err != nil {
 		return protocol.Turn{}, err
 	}
@@ -64,7 +65,7 @@ func (t *Thread) turnAt(ctx context.Context, id string, seq uint64) (protocol.Tu
 		Turn    protocol.Turn   `json:"turn"`
 		Updated []protocol.Turn `json:"updated"`
 	}
-	if err := json.Unmarshal(params, &p); err != nil {
+	if err := json.Unmarshal(env.Params, &p); err != nil {
 		return p.Turn, fmt.Errorf("event %d of %s: %w", seq, t.id, err)
 	}
 	for _, u := range p.Updated {
@@ -75,16 +76,16 @@ func (t *Thread) turnAt(ctx context.Context, id string, seq uint64) (protocol.Tu
 	return p.Turn, nil
 }
 
-// eventAt returns the params of one event.
-func (t *Thread) eventAt(ctx context.Context, seq uint64) (json.RawMessage, error) {
+// eventAt returns one event.
+func (t *Thread) eventAt(ctx context.Context, seq uint64) (protocol.Envelope, error) {
 	events, err := t.store.Events(ctx, t.id, seq-1, seq, 1)
 	if err != nil {
-		return nil, err
+		return protocol.Envelope{}, err
 	}
 	if len(events) == 0 {
-		return nil, fmt.Errorf("event %d of %s is missing: %w", seq, t.id, storage.ErrCorrupt)
+		return protocol.Envelope{}, t.missing(seq)
 	}
-	return protocol.ParseFrame(events[0].Frame).Params, nil
+	return protocol.ParseFrame(events[0].Frame), nil
 }
 
 // readPending brings the appended items that wait for a turn into memory.
@@ -92,7 +93,11 @@ func (t *Thread) readPending(ctx context.Context) error {
 	if len(t.st.Pending) == 0 {
 		return nil
 	}
-	edits, err := t.edits(ctx)
+	ids := make([]string, len(t.st.Pending))
+	for i, ref := range t.st.Pending {
+		ids[i] = ref.ID
+	}
+	edits, err := t.edits(ctx, ids)
 	if err != nil {
 		return err
 	}
@@ -109,22 +114,23 @@ func (t *Thread) readPending(ctx context.Context) error {
 	return nil
 }
 
-// edits returns the index of items that were changed after their turn.
-func (t *Thread) edits(ctx context.Context) (map[string]uint64, error) {
-	if t.st.LastEdit == 0 {
+// edits returns which of some items were changed, and where.
+func (t *Thread) edits(ctx context.Context, items []string) (map[string]uint64, error) {
+	items = slices.DeleteFunc(items, func(id string) bool { return !protocol.ValidID(protocol.PrefixItem, id) }) // imported ones may be named otherwise
+	if len(items) == 0 {
 		return nil, nil
 	}
-	return t.store.Edits(ctx, t.id)
+	return t.store.Edits(ctx, t.id, items...)
 }
 
 // changedItem returns an item as a thread/items/changed event has it.
 func (t *Thread) changedItem(ctx context.Context, seq uint64, id string) (protocol.Item, bool, error) {
-	params, err := t.eventAt(ctx, seq)
+	env, err := t.eventAt(ctx, seq)
 	if err != nil {
 		return protocol.Item{}, false, err
 	}
 	var p protocol.ItemsChangedEvent
-	if err := json.Unmarshal(params, &p); err != nil {
+	if err := json.Unmarshal(env.Params, &p); err != nil {
 		return protocol.Item{}, false, fmt.Errorf("event %d of %s: %w", seq, t.id, err)
 	}
 	for _, c := range p.Changes {

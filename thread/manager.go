@@ -29,6 +29,7 @@ type Manager struct {
 	owners   owners
 	asks     askRegistry
 	rules    rules
+	outlines outlines
 	tools    toolOwners
 	keys     keyTable
 	creating sync.Mutex // one thread/getOrCreate at a time looks and then makes

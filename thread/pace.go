@@ -26,7 +26,7 @@ const (
 	maxPause = 100 * time.Millisecond
 	// The few slow ones of an audience can hold it up for grace, and one part of
 	// graceShare of the time.
-	grace      = 20 * time.Millisecond
+	grace      = 5 * time.Millisecond
 	graceShare = 50
 )
 

@@ -1,12 +1,9 @@
 package thread
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
@@ -93,17 +90,31 @@ func (v *view) oneTurn(c Call, id string, items bool) (protocol.Turn, error) {
 	if i := slices.IndexFunc(v.waiting, func(tn protocol.Turn) bool { return tn.ID == id }); i >= 0 {
 		return v.waiting[i], nil
 	}
-	e, err := v.store.Turn(c.Context, v.t.id, id)
-	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrBadID) || err == nil && e.Ended == 0 {
-		if v.t.m.failed.Load() {
-			return protocol.Turn{}, storage.ErrFailed // it may have been accepted and not kept
-		}
-		return protocol.Turn{}, turnNotFound(id)
-	}
+	e, err := v.endedTurn(c, id)
 	if err != nil {
 		return protocol.Turn{}, err
 	}
 	return v.turn(c.Context, e, items)
+}
+
+// endedTurn returns the index entry of a turn that ended.
+func (v *view) endedTurn(c Call, id string) (storage.TurnEntry, error) {
+	e, err := v.store.Turn(c.Context, v.t.id, id)
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrBadID) || err == nil && e.Ended == 0 {
+		if v.t.m.failed.Load() {
+			return e, storage.ErrFailed // it may have been accepted and not kept
+		}
+		return e, turnNotFound(id)
+	}
+	return e, err
+}
+
+// listedTurn returns the turn of an index entry without its items.
+func (v *view) listedTurn(c Call, e storage.TurnEntry) (protocol.Turn, error) {
+	if e.Ended > 0 && e.Ended <= v.head {
+		return v.turn(c.Context, e, false)
+	}
+	return v.oneTurn(c, e.ID, false)
 }
 
 // limitOf reads a page's limit.
@@ -117,8 +128,9 @@ func limitOf(p protocol.Paging) (int, error) {
 	return p.Limit, nil
 }
 
-// lister is what the two lists of a thread's content have in common.
-func (m *Manager) lister(c Call, p protocol.ThreadTurnsListParams) (*view, int, error) {
+// lister is what the two lists of a thread's content have in common. active returns what the
+// list needs of the running turn; it is called with the thread's lock held.
+func (m *Manager) lister(c Call, p protocol.ThreadTurnsListParams, active func(t *Thread, limit int) *protocol.Turn) (*view, int, error) {
 	limit, err := limitOf(p.Paging)
 	if err != nil {
 		return nil, 0, err
@@ -127,14 +139,14 @@ func (m *Manager) lister(c Call, p protocol.ThreadTurnsListParams) (*view, int, 
 	if err != nil {
 		return nil, 0, err
 	}
-	v := t.view()
+	v := t.viewWith(active(t, limit))
 	t.mu.Unlock()
 	return v, limit, m.storageErrorOf(v.wait(c.Context))
 }
 
 // TurnsList returns a page of turns in the order in which they were accepted.
 func (m *Manager) TurnsList(c Call, p protocol.ThreadTurnsListParams, r Reply[protocol.TurnListResult]) {
-	v, limit, err := m.lister(c, p)
+	v, limit, err := m.lister(c, p, func(t *Thread, _ int) *protocol.Turn { return t.activeWith(0, 0) })
 	if err != nil {
 		r(protocol.TurnListResult{}, err)
 		return
@@ -160,7 +172,7 @@ func (m *Manager) TurnsList(c Call, p protocol.ThreadTurnsListParams, r Reply[pr
 		res.NextCursor = entries[limit-1].ID
 	}
 	for _, e := range entries {
-		tn, err := v.oneTurn(c, e.ID, false)
+		tn, err := v.listedTurn(c, e)
 		if err != nil {
 			r(res, m.storageErrorOf(err))
 			return
@@ -194,166 +206,6 @@ func (v *view) entries(c Call, cursor string, limit int, order protocol.ListOrde
 		if len(page) < q.Limit || len(all) == limit {
 			return all, nil
 		}
-	}
-}
-
-// ItemsList returns a page of items: turn after turn in the order in which they were
-// accepted, then those that wait for a turn. Items that a thread/items/replace left
-// without a turn come first.
-func (m *Manager) ItemsList(c Call, p protocol.ThreadItemsListParams, r Reply[protocol.ItemListResult]) {
-	v, limit, err := m.lister(c, p)
-	if err != nil {
-		r(protocol.ItemListResult{}, err)
-		return
-	}
-	pager := itemPager{v: v, c: c, limit: limit, order: p.Order}
-	if err := pager.seek(p.Cursor); err != nil {
-		r(protocol.ItemListResult{}, err)
-		return
-	}
-	if p.TurnID != "" {
-		err = pager.oneTurn(p.TurnID)
-	} else {
-		err = pager.all()
-	}
-	r(protocol.ItemListResult{Data: pager.items(), NextCursor: pager.next}, m.storageErrorOf(err))
-}
-
-// itemPager collects a page of items from groups of them: those without a turn, each turn,
-// those that wait. A cursor is the group and how many of its items were given.
-type itemPager struct {
-	v     *view
-	c     Call
-	limit int
-	order protocol.ListOrder
-
-	group string // where to begin: "", a turn id, or "pending"
-	skip  int
-	found bool // the group was reached
-	data  []protocol.Item
-	next  string
-}
-
-const (
-	groupBase    = "base"
-	groupPending = "pending"
-)
-
-func (g *itemPager) seek(cursor string) error {
-	if cursor == "" {
-		g.found = true
-		return nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	group, n, ok := strings.Cut(string(raw), " ")
-	skip, nerr := strconv.Atoi(n)
-	if err != nil || !ok || nerr != nil || skip < 0 || group != groupBase && group != groupPending && !protocol.ValidID(protocol.PrefixTurn, group) {
-		return protocol.InvalidParams("cursor", "is not one that this list gave")
-	}
-	g.group, g.skip = group, skip
-	return nil
-}
-
-func (g *itemPager) items() []protocol.Item {
-	if g.data == nil {
-		return []protocol.Item{}
-	}
-	return g.data
-}
-
-// take adds the items of one group; false: the page is full.
-func (g *itemPager) take(group string, items []protocol.Item) bool {
-	if g.order == protocol.OrderDesc {
-		items = slices.Clone(items)
-		slices.Reverse(items)
-	}
-	given := 0
-	if group == g.group {
-		given = min(g.skip, len(items))
-	}
-	for _, it := range items[given:] {
-		if len(g.data) == g.limit {
-			g.next = base64.RawURLEncoding.EncodeToString([]byte(group + " " + strconv.Itoa(given)))
-			return false
-		}
-		g.data = append(g.data, it)
-		given++
-	}
-	return true
-}
-
-func (g *itemPager) oneTurn(id string) error {
-	tn, err := g.v.oneTurn(g.c, id, true)
-	if err == nil {
-		g.take(id, tn.Items)
-	}
-	return err
-}
-
-func (g *itemPager) all() error {
-	if g.order == protocol.OrderDesc {
-		if (g.group == "" || g.group == groupPending) && !g.take(groupPending, g.v.pending) {
-			return nil
-		}
-		full, err := g.turns()
-		if err == nil && !full {
-			g.take(groupBase, g.loose())
-		}
-		return err
-	}
-	if (g.group == "" || g.group == groupBase) && !g.take(groupBase, g.loose()) {
-		return nil
-	}
-	if g.group == groupPending {
-		g.take(groupPending, g.v.pending)
-		return nil
-	}
-	full, err := g.turns()
-	if err == nil && !full {
-		g.take(groupPending, g.v.pending)
-	}
-	return err
-}
-
-// loose returns the items that a replace left without a turn.
-func (g *itemPager) loose() []protocol.Item {
-	return slices.DeleteFunc(slices.Clone(g.v.based), func(it protocol.Item) bool { return it.TurnID != "" })
-}
-
-// turns takes the items of turns, from the one of the cursor on; true: the page is full.
-func (g *itemPager) turns() (bool, error) {
-	if g.group == groupBase && g.order == protocol.OrderDesc {
-		return false, nil
-	}
-	cursor := ""
-	if protocol.ValidID(protocol.PrefixTurn, g.group) {
-		tn, err := g.v.oneTurn(g.c, g.group, true)
-		if err == nil && !g.take(g.group, tn.Items) {
-			return true, nil
-		}
-		if err != nil && !errors.Is(err, &protocol.Error{Code: protocol.CodeTurnNotFound}) {
-			return false, err
-		}
-		cursor = g.group
-	}
-	for {
-		entries, err := g.v.entries(g.c, cursor, 50, g.order)
-		if err != nil {
-			return false, err
-		}
-		for _, e := range entries {
-			tn, err := g.v.oneTurn(g.c, e.ID, true)
-			if err != nil {
-				return false, err
-			}
-			if !g.take(e.ID, tn.Items) {
-				return true, nil
-			}
-		}
-		if len(entries) < 50 {
-			return false, nil
-		}
-		cursor = entries[len(entries)-1].ID
 	}
 }
 

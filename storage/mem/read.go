@@ -185,10 +185,22 @@ func (s *Store) Turns(ctx context.Context, name string, q storage.TurnQuery) (ou
 }
 
 // Edits implements storage.Store.
-func (s *Store) Edits(ctx context.Context, name string) (map[string]uint64, error) {
+func (s *Store) Edits(ctx context.Context, name string, items ...string) (map[string]uint64, error) {
 	out := make(map[string]uint64)
 	err := s.of(ctx, name, func(_ id, t *thread) error {
-		if t != nil {
+		for _, item := range items {
+			_, key, err := storage.ParseID(item)
+			if err != nil {
+				return err
+			}
+			if t == nil {
+				continue
+			}
+			if e, ok := t.edits[key]; ok {
+				out[e.Item] = e.Seq
+			}
+		}
+		if t != nil && len(items) == 0 {
 			for _, e := range t.edits {
 				out[e.Item] = e.Seq
 			}

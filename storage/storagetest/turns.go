@@ -11,6 +11,7 @@ var turnTests = []test{
 	{name: "ranges of turns", run: turnRanges},
 	{name: "turns are dropped before others are put", run: turnDrop},
 	{name: "edits keep the newest seq", run: editsNewest},
+	{name: "edits of some items", run: editsOfItems},
 	{name: "checkpoints are replaced and closed", run: checkpointsClose},
 }
 
@@ -95,6 +96,29 @@ func editsNewest(f *fixture) {
 	f.keep(&storage.Batch{Thread: id, Edits: []storage.Edit{{Item: a, Seq: 3}, {Item: b, Seq: 4}}})
 	f.keep(&storage.Batch{Thread: id, Edits: []storage.Edit{{Item: a, Seq: 9}}})
 	f.same(f.dump(id).Edits, map[string]uint64{a: 9, b: 4})
+}
+
+func editsOfItems(f *fixture) {
+	id, other, a, b, c := newID("thr"), newID("thr"), newID("item"), newID("item"), newID("item")
+	f.keep(&storage.Batch{Thread: id, Edits: []storage.Edit{{Item: a, Seq: 3}, {Item: b, Seq: 4}}})
+	for _, of := range []struct {
+		thread string
+		items  []string
+		want   map[string]uint64
+	}{
+		{id, []string{b}, map[string]uint64{b: 4}},
+		{id, []string{c, b, a}, map[string]uint64{a: 3, b: 4}},
+		{id, []string{c}, map[string]uint64{}},
+		{other, []string{a}, map[string]uint64{}},
+	} {
+		got, err := f.s.Edits(f.ctx, of.thread, of.items...)
+		f.ok(err)
+		f.same(got, of.want)
+	}
+	for _, thread := range []string{id, other} {
+		_, err := f.s.Edits(f.ctx, thread, a, "nothing")
+		f.is(err, storage.ErrBadID)
+	}
 }
 
 func checkpointsClose(f *fixture) {

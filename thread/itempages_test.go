@@ -1,0 +1,77 @@
+package thread_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/storage/faulty"
+	"github.com/spoolhq/spool/turn"
+)
+
+func (w *world) itemsIn(order protocol.ListOrder, id string, size int) []protocol.Item {
+	w.t.Helper()
+	return pages(w.t, w.m.ItemsList, id, size, order, func(r protocol.ItemListResult) ([]protocol.Item, string) { return r.Data, r.NextCursor })
+}
+
+// Pages of a turn of many items hold each item once, and read what they hold.
+func TestPagesOfALongTurn(t *testing.T) {
+	reads := 0
+	inWorld(t, func(w *world) {
+		const n, size = 300, 7
+		id := w.start(protocol.ThreadOptions{})
+		h := w.held(id, "go")
+		want := []string{"go"}
+		h.step(func(out turn.Emitter) {
+			late := out.Begin(protocol.Item{Type: protocol.ItemAgentMessage}) // completed behind all others
+			for i := range n {
+				out.Begin(protocol.Item{Type: protocol.ItemAgentMessage, Text: fmt.Sprint(i)}).Complete(nil)
+			}
+			late.Append("late")
+			late.Complete(nil)
+		})
+		want = append(want, "late")
+		for i := range n {
+			want = append(want, fmt.Sprint(i))
+		}
+		back := slices.Clone(want)
+		slices.Reverse(back)
+		same(t, "running", want, texts(w.itemsIn(protocol.OrderAsc, id, size)))
+		same(t, "running, newest first", back, texts(w.itemsIn(protocol.OrderDesc, id, size)))
+		h.done(completes)
+		edited := w.items(id, 200)[50]
+		w.update(id, edited, `{"text":"edited"}`)
+		want[50], back[len(back)-51] = "edited", "edited"
+		for range 2 {
+			reads = 0
+			same(t, "ended", want, texts(w.itemsIn(protocol.OrderAsc, id, size)))
+			same(t, "ended, newest first", back, texts(w.itemsIn(protocol.OrderDesc, id, size)))
+			if most := 2*(n+2) + 20; reads > most {
+				t.Errorf("%d reads of events for %d items, want at most %d", reads, 2*(n+2), most)
+			}
+			w.reopen()
+		}
+	}, hooked(faulty.Hooks{BeforeRead: func(method string) error {
+		if method == "Events" {
+			reads++
+		}
+		return nil
+	}}))
+}
+
+// Newest first, what comes meanwhile moves nothing.
+func TestPagesOfAGrowingTurn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		h := w.held(id, "go")
+		for i := range 5 {
+			h.say(fmt.Sprint(i))
+		}
+		p := protocol.ThreadItemsListParams{ThreadID: id, Order: protocol.OrderDesc, Paging: protocol.Paging{Limit: 2}}
+		first := do(t, w.m.ItemsList, ann, p)
+		h.say("new")
+		p.Cursor, p.Limit = first.NextCursor, 200
+		same(t, "items", []string{"4", "3", "2", "1", "0", "go"}, append(texts(first.Data), texts(do(t, w.m.ItemsList, ann, p).Data)...))
+	})
+}
