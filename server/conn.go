@@ -28,6 +28,7 @@ type conn struct {
 	out       *outbox
 	session   session
 	asked     asked
+	newcomer  *newcomer // nil: not on a socket
 }
 
 // settleTime bounds what a connection that ends waits for its requests.
@@ -54,14 +55,8 @@ func (c *conn) serve() error {
 		return jsonrpc2.NewConn(c.ctx, s, &handler{c, s}, jsonrpc2.SetLogger(silent{}), jsonrpc2.OnRecv(c.received))
 	})
 	c.log.Debug().Msg("connection opened")
-	select {
-	case <-s.ended:
-		if errors.Is(s.err, io.EOF) {
-			c.drain()
-		}
-		c.end(s.err)
-	case <-c.ctx.Done():
-	}
+	c.converse(s)
+	c.newcomer.leave()
 	cause := context.Cause(c.ctx)
 	c.detach()
 	c.out.close()
@@ -76,6 +71,31 @@ func (c *conn) serve() error {
 		return nil
 	}
 	return code
+}
+
+// converse returns when the connection ends: by the client, by anybody's end, or because a
+// socket does not say initialize in time.
+func (c *conn) converse(s *stream) {
+	var late <-chan time.Time
+	if c.newcomer != nil {
+		limit := time.NewTimer(c.hub.limits.Handshake)
+		defer limit.Stop()
+		late = limit.C
+	}
+	for c.ctx.Err() == nil {
+		select {
+		case <-s.ended:
+			if errors.Is(s.err, io.EOF) {
+				c.drain()
+			}
+			c.end(s.err)
+		case <-late:
+			if c.session.at() == stateNew {
+				c.tooLate()
+			}
+		case <-c.ctx.Done():
+		}
+	}
 }
 
 // wait returns when the goroutines of the connection have ended. A terminal, or another

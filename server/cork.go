@@ -16,7 +16,9 @@ import (
 // a lock of the WebSocket; only the one who calls uncork waits for the client.
 type cork struct {
 	net.Conn
-	taken atomic.Uint64
+	taken    atomic.Uint64
+	given    atomic.Uint64 // bytes that the client sent
+	newcomer *newcomer     // nil: it was never one
 
 	mu      sync.Mutex
 	sent    sync.Cond // sending became false
@@ -56,6 +58,27 @@ func putBuffer(b []byte) {
 	if c := cap(b); c > 0 && c <= keptBuffer {
 		buffers.Put(&b)
 	}
+}
+
+// Read counts what the client sends.
+func (c *cork) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.given.Add(uint64(n))
+	return n, err
+}
+
+// waits reports whether something is being sent: for longer than a moment only where the
+// kernel has no room for it.
+func (c *cork) waits() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sending
+}
+
+// Close closes the connection.
+func (c *cork) Close() error {
+	c.newcomer.leave()
+	return c.Conn.Close()
 }
 
 // flush sends p, which are whole frames, and returns when it was taken. p is the cork's from

@@ -8,8 +8,13 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// corkListener puts a cork on every connection, where upgrade finds it again.
-type corkListener struct{ net.Listener }
+// corkListener puts a cork on every connection, where upgrade finds it again, and counts it
+// among the newcomers: what speaks HTTP is not more until it is a WebSocket that says
+// initialize.
+type corkListener struct {
+	net.Listener
+	newcomers *newcomers
+}
 
 // Accept waits for the next connection.
 func (l corkListener) Accept() (net.Conn, error) {
@@ -17,7 +22,9 @@ func (l corkListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newCork(c), nil
+	k := newCork(c)
+	k.newcomer = l.newcomers.enter(func() { _ = c.Close() })
+	return k, nil
 }
 
 type socketKey struct{}

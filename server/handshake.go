@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spoolhq/spool/protocol"
 )
@@ -23,6 +24,7 @@ func (c *conn) initialize(p protocol.InitializeParams) (protocol.InitializeResul
 	if err := c.session.open(p); err != nil {
 		return protocol.InitializeResult{}, err
 	}
+	c.newcomer.leave()
 	c.hub.manager.Attach(c) // the outbox lets nothing out before initialized
 	return protocol.InitializeResult{
 		ServerInfo: c.hub.serverInfo(), ConnectionID: c.id, User: c.who.User, Scopes: c.who.Scopes,
@@ -56,6 +58,17 @@ func (c *conn) refuse() {
 		c.out.flush(ctx)
 		c.end(&CloseError{ClosePolicy, "unauthenticated"})
 	})
+}
+
+// tooLate ends a connection that did not say initialize in time, after it was told so.
+func (c *conn) tooLate() {
+	c.hub.counters.refused.Add(1)
+	limit := c.hub.limits.Handshake
+	c.out.respond(protocol.EncodeError(nil, protocol.Errorf(protocol.CodeNotInitialized, "initialize did not come within %v", limit)))
+	ctx, cancel := context.WithTimeout(c.ctx, settleTime)
+	defer cancel()
+	c.out.flush(ctx)
+	c.end(&CloseError{ClosePolicy, fmt.Sprintf("no initialize within %v", limit)})
 }
 
 // update renews what a connection said of itself.

@@ -61,7 +61,7 @@ func (h *Hub) serveWebSocket(l net.Listener, origins []string) *webListener {
 	mux.HandleFunc("GET /ws", w.upgrade)
 	w.http = &http.Server{
 		Handler: mux, ConnContext: withSocket, ErrorLog: newQuietLog(h.log),
-		ReadHeaderTimeout: headerTime, ReadTimeout: 2 * headerTime, WriteTimeout: 2 * headerTime,
+		ReadHeaderTimeout: min(headerTime, h.limits.Handshake), ReadTimeout: 2 * headerTime, WriteTimeout: 2 * headerTime,
 		IdleTimeout: idleTime, MaxHeaderBytes: maxHeaderBytes,
 	}
 	return w
@@ -69,7 +69,7 @@ func (h *Hub) serveWebSocket(l net.Listener, origins []string) *webListener {
 
 // Serve takes connections until Close.
 func (w *webListener) Serve() error {
-	err := w.http.Serve(corkListener{w.net})
+	err := w.http.Serve(corkListener{w.net, &w.hub.newcomers})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -122,7 +122,7 @@ func (w *webListener) upgrade(rw http.ResponseWriter, r *http.Request) {
 	who := Local("websocket")
 	who.Defaults = defaults
 	ctx, cancel := context.WithCancelCause(context.Background())
-	w.hub.start(ctx, newWebSocket(conn, sock, w.hub.limits, cancel), who)
+	w.hub.start(ctx, newWebSocket(conn, sock, w.hub.limits, cancel), who, sock.newcomer)
 }
 
 // check refuses requests that a web page of somebody else made, and credentials where none

@@ -134,11 +134,12 @@ func TestTooManyConnections(t *testing.T) {
 		h := newHub(t, limits(Limits{MaxConnections: 2}))
 		w := newWeb(t, h)
 		for range 2 {
-			if _, err := w.dial(t, "", nil); err != nil {
+			c, err := w.dial(t, "", nil)
+			if err != nil {
 				t.Fatal(err)
 			}
+			c.open()
 		}
-		synctest.Wait()
 		if _, err := w.dial(t, "", nil); err == nil || !strings.HasPrefix(err.Error(), "503 ") {
 			t.Errorf("a third WebSocket: %v", err)
 		}
@@ -248,6 +249,7 @@ func TestAWebSocketThatDoesNotAnswerPingsIsClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := wsClient(t, conn)
+		c.open()
 		<-time.After(89 * time.Second)
 		if n := len(h.connections()); n != 1 {
 			t.Fatalf("%d connections after 89 s", n)

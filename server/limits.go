@@ -17,6 +17,8 @@ type Limits struct {
 	SlowConsumer    time.Duration // until a connection that takes nothing is closed; 30 s
 	Ping            time.Duration // between two pings of a WebSocket; 30 s
 	MaxConnections  int           // at once, over all listeners; 4096
+	MaxNewcomers    int           // of sockets that did not say initialize yet; 1024
+	Handshake       time.Duration // that a socket has to say initialize; 30 s
 
 	// MaxItemBytes and MaxQueued are only announced; package thread enforces them.
 	MaxItemBytes int64 // 4 MiB
@@ -32,6 +34,8 @@ func (l Limits) withDefaults() Limits {
 	l.SlowConsumer = cmp.Or(l.SlowConsumer, 30*time.Second)
 	l.Ping = cmp.Or(l.Ping, 30*time.Second)
 	l.MaxConnections = cmp.Or(l.MaxConnections, 4096)
+	l.MaxNewcomers = cmp.Or(l.MaxNewcomers, 1024)
+	l.Handshake = cmp.Or(l.Handshake, 30*time.Second)
 	l.MaxItemBytes = cmp.Or(l.MaxItemBytes, 4<<20)
 	l.MaxQueued = cmp.Or(l.MaxQueued, 1000)
 	return l

@@ -33,6 +33,7 @@ type Code int
 const (
 	CloseNormal      Code = 1000
 	CloseGoingAway   Code = 1001 // the daemon stops
+	CloseProtocol    Code = 1002 // what is no frame of a WebSocket
 	CloseUnsupported Code = 1003 // a binary message
 	ClosePolicy      Code = 1008 // credentials that are not accepted
 	CloseTooLong     Code = 1009

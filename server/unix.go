@@ -169,7 +169,8 @@ func (u *unixListener) accept(c *net.UnixConn) {
 		_ = c.Close()
 		return
 	}
-	u.hub.start(context.Background(), Lines(c, u.hub.limits.MaxMessageBytes), Local("unix"))
+	n := u.hub.newcomers.enter(func() { _ = c.Close() })
+	u.hub.start(context.Background(), Lines(c, u.hub.limits.MaxMessageBytes), Local("unix"), n)
 }
 
 // Close takes no more connections and removes the socket, if it is still this one.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -38,6 +39,7 @@ type webSocket struct {
 	conn *websocket.Conn
 	sock *cork
 	ping *keepAlive
+	look time.Duration // between two looks at a client that is late with a pong
 }
 
 // newWebSocket returns a transport over an accepted WebSocket whose socket is sock. dead
@@ -47,7 +49,7 @@ func newWebSocket(conn *websocket.Conn, sock *cork, l Limits, dead func(error)) 
 	if tcp, ok := sock.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
-	t := &webSocket{conn: conn, sock: sock}
+	t := &webSocket{conn: conn, sock: sock, look: max(l.Ping/8, time.Millisecond)}
 	t.ping = newKeepAlive(l.Ping, t.alive, func() { dead(&CloseError{CloseTryLater, "no answer to a ping"}) })
 	return t
 }
@@ -60,7 +62,7 @@ var errGone = errors.New("the client closed the connection")
 func (t *webSocket) Read() ([]byte, error) {
 	kind, r, err := t.conn.Reader(context.Background())
 	if err != nil {
-		return nil, errGone
+		return nil, endOf(err)
 	}
 	if kind != websocket.MessageText {
 		return nil, &CloseError{CloseUnsupported, "messages must be text frames"}
@@ -76,9 +78,20 @@ func (t *webSocket) Read() ([]byte, error) {
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		return nil, &CloseError{CloseTooLong, "message too long"}
 	case err != nil:
-		return nil, errGone
+		return nil, endOf(err)
 	}
 	return bytes.Clone(buf.Bytes()), nil
+}
+
+// endOf says how a WebSocket that cannot be read any more is closed: what is no error of the
+// network, and no close of the client, are frames that break the rules.
+func endOf(err error) error {
+	_, network := errors.AsType[net.Error](err)
+	if network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, io.ErrClosedPipe) || websocket.CloseStatus(err) != -1 {
+		return errGone
+	}
+	return &CloseError{CloseProtocol, "protocol error"}
 }
 
 // Write sends frames with one system call for all of them, or one in flushBytes. It makes the
@@ -138,9 +151,29 @@ func (t *webSocket) Close(code Code, reason string) error {
 // maxPing is the most that a ping adds to what was taken.
 const maxPing = 32
 
-// alive sends a ping and waits for the answer. A client that reads slowly may be late with
-// it: it counts as dead only where it took nothing else meanwhile either.
+// alive sends a ping and waits for the answer. A client may be late with it and live: it is
+// in the middle of a long message of its own, or it reads slowly, and there is more in front
+// of the ping than it takes meanwhile. That the kernel takes what little is sent to a client
+// shows nothing; only where the kernel had no room, and then had, somebody reads.
 func (t *webSocket) alive(ctx context.Context) bool {
-	before := t.Taken()
-	return t.conn.Ping(ctx) == nil || t.Taken() > before+maxPing
+	taken, given := t.Taken(), t.sock.given.Load()
+	var full atomic.Bool
+	looks := time.NewTicker(t.look)
+	defer looks.Stop()
+	answered := make(chan struct{})
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for {
+			select {
+			case <-answered:
+				return
+			case <-looks.C:
+				full.Store(full.Load() || t.sock.waits())
+			}
+		}
+	})
+	err := t.conn.Ping(ctx)
+	close(answered)
+	looking.Wait()
+	return err == nil || t.sock.given.Load() > given || full.Load() && t.Taken() > taken+maxPing
 }

@@ -136,11 +136,11 @@ func (d *daemon) full() bool {
 func (d *daemon) listen() error {
 	l := d.config.Limits
 	d.hub = server.New(server.Config{
-		Manager: d.manager, Log: d.log, Version: buildInfo().Version, Info: d.info, Shutdown: d.requestStop,
+		Manager: d.manager, Log: d.log, Version: buildInfo().Version, Info: d.info, Backup: d.backUp, Shutdown: d.requestStop,
 		Limits: server.Limits{
 			MaxMessageBytes: int64(l.MaxMessageBytes), MaxInFlight: l.MaxInFlight, MaxParked: l.MaxParked,
 			OutboxBytes: int(l.OutboxBytes), SlowConsumer: l.SlowConsumerTimeout, Ping: l.PingInterval,
-			MaxConnections: l.MaxConnections, MaxItemBytes: int64(l.MaxItemBytes), MaxQueued: l.MaxQueued,
+			MaxConnections: l.MaxConnections, MaxNewcomers: l.MaxNewcomers, Handshake: l.HandshakeTimeout, MaxItemBytes: int64(l.MaxItemBytes), MaxQueued: l.MaxQueued,
 		},
 	})
 	d.undo = append(d.undo, d.closeConnections)

@@ -43,6 +43,8 @@ type Limits struct {
 	MaxItemBytes        Bytes
 	MaxQueued           int
 	MaxConnections      int
+	MaxNewcomers        int
+	HandshakeTimeout    time.Duration
 	MaxInFlight         int
 	MaxParked           int
 	OutboxBytes         Bytes
@@ -159,6 +161,8 @@ func defaults(env Env) (*Config, error) {
 			MaxItemBytes:        4 << 20,
 			MaxQueued:           1000,
 			MaxConnections:      4096,
+			MaxNewcomers:        1024,
+			HandshakeTimeout:    30 * time.Second,
 			MaxInFlight:         64,
 			MaxParked:           1024,
 			OutboxBytes:         1 << 20,

@@ -35,6 +35,8 @@ var keys = table([]Key{
 	{Name: "limits.max_item_bytes", Doc: "longest text of one item; a turn that says more fails", field: func(c *Config) any { return &c.Limits.MaxItemBytes }},
 	{Name: "limits.max_queued", Doc: "waiting turns of one thread", field: func(c *Config) any { return &c.Limits.MaxQueued }},
 	{Name: "limits.max_connections", Doc: "connections at once", field: func(c *Config) any { return &c.Limits.MaxConnections }},
+	{Name: "limits.max_newcomers", Doc: "connections at once that have not said initialize; beyond it the oldest of them is closed", field: func(c *Config) any { return &c.Limits.MaxNewcomers }},
+	{Name: "limits.handshake_timeout", Doc: "time a connection has to say initialize", field: func(c *Config) any { return &c.Limits.HandshakeTimeout }},
 	{Name: "limits.max_in_flight", Doc: "requests of one connection in work; more are not read", field: func(c *Config) any { return &c.Limits.MaxInFlight }},
 	{Name: "limits.max_parked", Doc: "requests of one connection that wait for a turn", field: func(c *Config) any { return &c.Limits.MaxParked }},
 	{Name: "limits.outbox_bytes", Doc: "what waits to be sent to one connection before it counts as slow", field: func(c *Config) any { return &c.Limits.OutboxBytes }},
