@@ -44,6 +44,7 @@ type outbox struct {
 	ready   bool              // the handshake is over: events may be sent
 	held    []protocol.Frame  // snapshots that wait for it
 	writing bool              // the writer exists
+	reading bool              // it reads the journal: the client is not waited for
 	closed  bool
 	watch   watchdog
 }
@@ -281,7 +282,9 @@ func (o *outbox) shrink() {
 
 // fill sends the next page of a subscription that is behind.
 func (o *outbox) fill(s *thread.Subscription) error {
+	o.read(true)
 	frames, more, err := s.Fill(o.ctx)
+	o.read(false)
 	if err != nil && o.ctx.Err() != nil {
 		return nil // the connection ends
 	}
@@ -301,12 +304,23 @@ func (o *outbox) fill(s *thread.Subscription) error {
 	return nil
 }
 
+// read says whether the writer reads the journal, which is no time of the client's.
+func (o *outbox) read(reading bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.reading = reading
+	o.watch.excuse()
+}
+
 // errJournal is the part of outbox.fail's error that says that not the client is to blame.
 var errJournal = errors.New("the journal of a thread cannot be read")
 
 // check is called by the watchdog's timer.
 func (o *outbox) check() {
 	o.mu.Lock()
+	if o.reading {
+		o.watch.excuse()
+	}
 	stalled := !o.closed && o.watch.stalled(o.writing, o.transport.Taken())
 	o.mu.Unlock()
 	if stalled {

@@ -324,6 +324,32 @@ func TestOutboxFailsOnceWhenNothingIsTaken(t *testing.T) {
 	})
 }
 
+// The time in which the daemon reads a journal is not the client's.
+func TestOutboxDoesNotBlameTheClientForASlowDisk(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newGate()
+		o, failed := newTestOutbox(t, g, Limits{SlowConsumer: time.Second})
+		o.begin()
+		g.set(true)
+		o.respond(frame("r"))
+		synctest.Wait()
+		o.read(true)
+		<-time.After(5 * time.Second)
+		if errs := failed(); len(errs) > 0 {
+			t.Errorf("while the journal is read: %v", errs)
+		}
+		o.read(false)
+		<-time.After(time.Second - time.Millisecond)
+		if errs := failed(); len(errs) > 0 {
+			t.Errorf("before a whole second of the client: %v", errs)
+		}
+		<-time.After(time.Second)
+		if errs := failed(); len(errs) != 1 {
+			t.Errorf("a client that takes nothing: %v", errs)
+		}
+	})
+}
+
 func TestOutboxStopsWhenWritingFails(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newGate()
@@ -419,7 +445,7 @@ func TestASlowReaderFallsBehindAndCatchesUp(t *testing.T) {
 		slow(fmt.Sprintf(`{"id":2,"method":"thread/subscribe","params":{"threadId":%q}}`, id))
 		fast.said()
 		for i := range 20 {
-			fast.call("turn/run", fmt.Sprintf(`{"threadId":%q,"input":"/deltas 200 50\n/say turn %d"}`, id, i))
+			fast.call("turn/run", fmt.Sprintf(`{"threadId":%q,"wait":true,"input":"/deltas 200 50\n/say turn %d"}`, id, i))
 		}
 		for _, c := range h.connections() {
 			if n := c.out.queued(); n > 80<<10 {

@@ -45,6 +45,9 @@ func (w *watchdog) stalled(writing bool, taken uint64) bool {
 	return false
 }
 
+// excuse lets the time begin again: what passed was not the client's.
+func (w *watchdog) excuse() { w.since = time.Now() }
+
 func (w *watchdog) stop() {
 	if w.timer != nil {
 		w.timer.Stop()
