@@ -2,6 +2,7 @@ package thread_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -400,4 +401,26 @@ func TestReplace(t *testing.T) {
 			t.Errorf("%+v", q)
 		}
 	})
+}
+
+func TestInputThatIsTooLarge(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		h := w.held(id, "go")
+		waits := w.run(id, "waits", protocol.BusyEnqueue)
+		large := strings.Repeat("x", 1001)
+		tooLarge := func(e *protocol.Error) {
+			t.Helper()
+			if e.Data.Field != "input" {
+				t.Errorf("%+v", e)
+			}
+		}
+		tooLarge(refused(t, protocol.CodeInvalidParams, w.m.TurnRun, ann, input(id, large, protocol.BusyEnqueue)))
+		tooLarge(refused(t, protocol.CodeInvalidParams, w.m.TurnRun, ann, input(id, large, protocol.BusySteer)))
+		tooLarge(refused(t, protocol.CodeInvalidParams, w.m.TurnSteer, ann, protocol.TurnSteerParams{ThreadID: id, ExpectedTurnID: h.in.Turn.ID, Input: protocol.TextInput(large)}))
+		tooLarge(refused(t, protocol.CodeInvalidParams, w.m.QueueUpdate, ann, protocol.QueueUpdateParams{ThreadID: id, TurnID: waits.ID, Input: protocol.TextInput(large)}))
+		if q := w.queue(id); len(q.Turns) != 1 || q.Turns[0].Input.Text() != "waits" {
+			t.Errorf("%+v", q)
+		}
+	}, limits(thread.Limits{MaxItemBytes: 1000}))
 }

@@ -48,6 +48,10 @@ func (m *Manager) QueueUpdate(c Call, p protocol.QueueUpdateParams, r Reply[prot
 		r(protocol.QueueResult{}, protocol.InvalidParams("input", "needs a part of a user"))
 		return
 	}
+	if err := m.checkInput(p.Input); err != nil {
+		r(protocol.QueueResult{}, err)
+		return
+	}
 	m.editQueue(c, p.ThreadID, p.IdempotencyKey, p.TurnID, &p.ExpectedRevision, r, func(t *Thread, x *change) error {
 		tn := *t.queued[p.TurnID]
 		tn.Input, tn.Position = p.Input, t.st.Queue.Position(p.TurnID)

@@ -112,8 +112,22 @@ func (t *Thread) accept(c Call, x *change, p protocol.TurnRunParams) (protocol.T
 	return protocol.TurnRunResult{Disposition: how, Turn: tn}, nil
 }
 
+// checkInput refuses an input of which a message would be larger than an item may be.
+func (m *Manager) checkInput(in protocol.Input) error {
+	for _, msg := range in {
+		item := messageItem(msg, "")
+		if int64(size(&item)) > m.limits.MaxItemBytes {
+			return protocol.InvalidParams("input", "has a message that is larger than limits.maxItemBytes, "+itoa(int(m.limits.MaxItemBytes)))
+		}
+	}
+	return nil
+}
+
 // draft checks what a client asks of a turn.
 func (t *Thread) draft(c Call, p protocol.TurnInput) (turnDraft, error) {
+	if err := t.m.checkInput(p.Input); err != nil {
+		return turnDraft{}, err
+	}
 	config, mode, err := t.effective(p.Config, p.Mode)
 	if err != nil {
 		return turnDraft{}, err
