@@ -503,11 +503,17 @@ func (l *lane) comeBack() {
 			s.follows[id] = true
 		}
 	}
+	for _, b := range books {
+		b.moves = true // a turn that runs again goes on; what it says is proved after the next kill
+	}
 	for _, s := range l.seats {
 		for _, story := range l.stories {
 			s.caughtUp(story)
 		}
 		newStreams(l.t, s.c, books).check()
+	}
+	for _, b := range books {
+		b.moves = false
 	}
 }
 
