@@ -105,12 +105,13 @@ func (t *Thread) let(e effect) {
 	if e.ticket != nil {
 		err = e.ticket.err
 	}
+	t.lost = t.lost || err != nil
 	if e.kind == call {
 		e.fn(err)
 		return
 	}
-	if err != nil {
-		return // it was not kept, so it did not happen
+	if t.lost {
+		return // it was not kept, or belongs to what was not kept, so it did not happen
 	}
 	t.said += len(e.frame)
 	switch e.kind {

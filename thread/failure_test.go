@@ -126,6 +126,28 @@ func TestFailedCommitTakesLaterOnesAlong(t *testing.T) {
 	}, d.behindAGate)
 }
 
+// What is said of an item that was not kept is told to nobody.
+func TestDeltasOfAnItemThatIsNotKept(t *testing.T) {
+	var d disk
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		p := w.connect("ann")
+		w.subscribe(p, id, 0)
+		h := w.held(id, "go")
+		p.take(t)
+		w.gate.shut()
+		it := h.begin(protocol.ItemAgentMessage)
+		h.step(func(turn.Emitter) { it.Append("lost") })
+		synctest.Wait()
+		d.broken.Store(true)
+		w.gate.lift()
+		synctest.Wait()
+		if got := methods(p.take(t)); len(got) > 0 {
+			t.Errorf("told %s of what is not kept", got)
+		}
+	}, d.behindAGate)
+}
+
 // What is told live says nothing of what must be kept before it.
 func TestReadBehindADelta(t *testing.T) {
 	var d disk

@@ -35,6 +35,7 @@ type Thread struct {
 	backlog     int           // about what the effects take in memory, in bytes
 	room        chan struct{} // closed when there is room for more; nil: no agent waits for that
 	said        int           // bytes told to subscribers since the last look at how they keep up
+	lost        bool          // a commit failed: nothing is told any more
 	flushing    bool
 	flushed     uint64           // seq of the newest durable event that was told
 	lastRuntime protocol.Runtime // as last told

@@ -22,7 +22,7 @@ func TestTortureStorageFault(t *testing.T) {
 
 func faultAt(t *testing.T, failing int) {
 	d := startDaemon(t, fault(fmt.Sprintf("delay:nth:1ms,fail:nth:%d", failing)))
-	w := startWriter(d, hello(p{"capabilities": p{"streaming": false}}))
+	w := startWriter(d)
 	w.working.Wait()
 	acked := w.known()
 	c := d.Dial("ws")

@@ -119,7 +119,7 @@ func TestTortureStorageReserve(t *testing.T) {
 func TestTortureStorageFull(t *testing.T) {
 	k := newDisk(t, 48<<20)
 	d := startDaemon(t, k.data(), config("[limits]\ndisk_reserve = 0"))
-	c := d.Dial("unix", hello(p{"capabilities": p{"streaming": false}}))
+	c := d.Dial("unix")
 	listener := d.Dial("ws")
 	thr, busy := c.StartThread(nil), listener.StartThread(nil)
 	turns := 0

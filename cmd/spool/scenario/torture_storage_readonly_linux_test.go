@@ -109,7 +109,7 @@ func TestTortureStorageModesTaken(t *testing.T) {
 func TestTortureStorageTurnsReadOnly(t *testing.T) {
 	k, image := newImage(t, 96<<20, "errors=remount-ro")
 	d := startDaemon(t, k.data())
-	c := d.Dial("unix", hello(p{"capabilities": p{"streaming": false}}))
+	c := d.Dial("unix")
 	thr := c.StartThread(nil)
 	turns := 0
 	for range 5 {
