@@ -24,7 +24,7 @@ type bench struct {
 }
 
 func newBench(o options, log io.Writer) (*bench, error) {
-	b := &bench{rounds: o.rounds, short: o.short, options: o, log: log, patience: time.Minute}
+	b := &bench{rounds: o.rounds, short: o.short, options: o, log: log, patience: o.wait}
 	var err error
 	if b.target, err = parseTarget(o.target); err != nil {
 		return nil, err

@@ -4,36 +4,38 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/spoolhq/spool/cmd/bench/limit"
 )
 
-func init() {
-	measures = append(measures,
-		measure{[]string{"P6"}, "turns accepted one at a time", p6},
-		measure{[]string{"P7"}, "durable events of 64 threads at once", p7},
-		measure{[]string{"P8"}, "whole turns", p8},
-		measure{[]string{"P11"}, "threads made", p11},
-	)
-}
-
-// timed is a request that is sent again and again, by each of some clients.
+// timed is what is done again and again, by some at once.
 type timed struct {
 	p50, ps []float64 // of each round: milliseconds, and how many a second in all
 }
 
 // round has each client do its work n times, all clients at once.
 func (t *timed) round(clients []*client, n int, work func(c *client, who, i int) error) error {
-	took, failed := make([][]time.Duration, len(clients)), make([]error, len(clients))
+	done := make([]int, len(clients))
+	return t.times(len(clients), n, func(who int) error {
+		i := done[who]
+		done[who]++
+		return work(clients[who], who, i)
+	})
+}
+
+// times has k goroutines do their work n times, all at once.
+func (t *timed) times(k, n int, work func(who int) error) error {
+	took, failed := make([][]time.Duration, k), make([]error, k)
 	var all sync.WaitGroup
 	start := time.Now()
-	for who, c := range clients {
+	for who := range k {
 		all.Go(func() {
-			for i := range n {
+			for range n {
 				begin := time.Now()
-				if failed[who] = work(c, who, i); failed[who] != nil {
+				if failed[who] = work(who); failed[who] != nil {
 					return
 				}
 				took[who] = append(took[who], time.Since(begin))
@@ -42,11 +44,7 @@ func (t *timed) round(clients []*client, n int, work func(c *client, who, i int)
 	}
 	all.Wait()
 	span := time.Since(start)
-	var round []time.Duration
-	for _, one := range took {
-		round = append(round, one...)
-	}
-	t.add(round, span)
+	t.add(slices.Concat(took...), span)
 	return errors.Join(failed...)
 }
 
@@ -146,7 +144,7 @@ func p6(ctx context.Context, b *bench) (rows []Row, err error) {
 }
 
 func (b *bench) accepted(ctx context.Context, what string, pause bool) (row Row, err error) {
-	n := b.n(1000, 30)
+	n := b.n(500, 30)
 	err = b.withDaemon(ctx, 1, func(_ *daemon, clients []*client, dir string) error {
 		ids, err := clients[0].newThreads(b.n(256, 16))
 		if err != nil {
@@ -174,36 +172,6 @@ func (b *bench) accepted(ctx context.Context, what string, pause bool) (row Row,
 	return row, err
 }
 
-// p7 measures durable events while 64 threads write at once: each has a client that appends an
-// item and waits until it is kept.
-func p7(ctx context.Context, b *bench) (rows []Row, err error) {
-	active, n := b.n(64, 8), b.n(300, 10)
-	err = b.withDaemon(ctx, active, func(_ *daemon, clients []*client, dir string) error {
-		ids, err := clients[0].newThreads(active)
-		if err != nil {
-			return err
-		}
-		var got timed
-		var limits []float64
-		item := []p{{"type": "developerMessage", "text": "An event as long as those of the limit is."}}
-		err = b.interleave(ctx, func(ctx context.Context) error {
-			perSecond, err := limit.Layout(ctx, dir, active, n)
-			limits = append(limits, perSecond)
-			return err
-		}, func(context.Context) error {
-			return got.round(clients, n, func(c *client, who, _ int) error {
-				return c.call("thread/items/append", p{"threadId": ids[who], "items": item}, nil)
-			})
-		})
-		rows = []Row{Row{
-			ID: "P7", What: fmt.Sprintf("durable events, %d threads at once", active), Value: median(got.ps), Unit: "/s",
-			Limit: median(limits), LimitOf: fmt.Sprintf("one bucket, %d events a commit", active), Note: spread(got.ps),
-		}.AtLeast(0.6)}
-		return err
-	})
-	return rows, err
-}
-
 // p8 measures whole turns, from the request to the end of the turn, on one thread and on many.
 func p8(ctx context.Context, b *bench) (rows []Row, err error) {
 	for _, threads := range []int{1, b.n(32, 4), b.n(256, 8)} {
@@ -217,7 +185,7 @@ func p8(ctx context.Context, b *bench) (rows []Row, err error) {
 }
 
 func turnsOf(ctx context.Context, b *bench, threads int) (rows []Row, err error) {
-	n := b.n(max(20, 3000/threads), 3)
+	n := b.n(max(10, 2000/(threads+3)), 3)
 	err = b.withDaemon(ctx, threads, func(_ *daemon, clients []*client, dir string) error {
 		ids, err := clients[0].newThreads(threads)
 		if err != nil {
@@ -244,7 +212,7 @@ func turnsOf(ctx context.Context, b *bench, threads int) (rows []Row, err error)
 
 // p11 measures how long thread/start takes, and how many threads many connections make.
 func p11(ctx context.Context, b *bench) (rows []Row, err error) {
-	n := b.n(1000, 20)
+	n := b.n(400, 20)
 	many := b.n(64, 8)
 	err = b.withDaemon(ctx, many, func(_ *daemon, clients []*client, dir string) error {
 		var one, all, lim timed

@@ -9,13 +9,6 @@ import (
 	"time"
 )
 
-func init() {
-	measures = append(measures,
-		measure{[]string{"P16"}, "size of the program", p16},
-		measure{[]string{"P17"}, "a daemon with nothing to do", p17},
-	)
-}
-
 // p16 looks at the size of the program that is measured, which should be stripped.
 func p16(_ context.Context, b *bench) ([]Row, error) {
 	f, err := os.Stat(b.spool)

@@ -20,6 +20,7 @@ func init() {
 	roles["lines"] = func([]string) error { return limit.Lines(os.Stdin, os.Stdout) }
 	roles["unixlines"] = func(args []string) error { return limit.UnixLines(args[0], os.Stdout) }
 	roles["pipeline"] = func([]string) error { return limit.Pipeline(os.Stdin, os.Stdout) }
+	roles["model"] = func([]string) error { return limit.Model(os.Stdin, os.Stdout) }
 	roles["catchup"] = func(args []string) error {
 		n, err := strconv.Atoi(args[1])
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -39,6 +40,8 @@ type options struct {
 	markdown string
 	target   string
 	input    string
+	wait     time.Duration
+	full     bool
 }
 
 func parseFlags(args []string, stderr io.Writer) (options, error) {
@@ -49,6 +52,8 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.only, "only", "", "measure these `goals` only, such as P1,P7")
 	f.IntVar(&o.rounds, "rounds", 3, "repeat each measure; the median counts")
 	f.BoolVar(&o.short, "short", false, "small sizes: shows that all works, the figures mean little")
+	f.BoolVar(&o.full, "full", false, "also measure what takes minutes to prepare: a million threads")
+	f.DurationVar(&o.wait, "wait", time.Minute, "longest `time`, in the whole run, to wait until others leave the machine alone")
 	f.StringVar(&o.json, "json", "", "also write the rows to this `file` as JSON")
 	f.StringVar(&o.markdown, "md", "", "also write the rows into this Markdown `file`, between its marks")
 	f.StringVar(&o.target, "target", "", "measure another `server`: DIALECT:stdio:COMMAND or DIALECT:ws://…; DIALECT is spool or codex")

@@ -4,18 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 )
 
-func init() {
-	measures = append(measures, measure{[]string{"P13"}, "memory", p13})
-}
-
-// p13 measures the memory of the process: idle, with idle connections, and with a thread after
-// a turn for each of many.
+// p13 measures the memory of the process: idle, with idle connections, with idle threads that are
+// loaded, and with a thread after a turn for each of many.
 func p13(ctx context.Context, b *bench) ([]Row, error) {
-	var idle, conn, threads []float64
-	connections, n := b.n(1000, 20), b.n(1000, 20)
-	err := b.interleave(ctx, func(ctx context.Context) error {
+	var idle, conn, threads, loaded, goroutines []float64
+	connections, n, many := b.n(1000, 20), b.n(1000, 20), b.n(4000, 100)
+	dir, err := b.tempDir("loaded")
+	if err != nil {
+		return nil, err
+	}
+	stored, err := b.plantIdle(ctx, dir, many)
+	if err != nil {
+		return nil, err
+	}
+	err = b.interleave(ctx, func(ctx context.Context) error {
 		empty, each, err := b.memoryOfConnections(ctx, connections)
 		idle, conn = append(idle, empty), append(conn, each)
 		return err
@@ -23,10 +28,16 @@ func p13(ctx context.Context, b *bench) ([]Row, error) {
 		all, err := b.memoryOfThreads(ctx, n)
 		threads = append(threads, all)
 		return err
+	}, func(ctx context.Context) error {
+		bytes, more, err := b.memoryOfLoaded(ctx, dir, stored)
+		loaded, goroutines = append(loaded, bytes), append(goroutines, more)
+		return err
 	})
 	return []Row{
 		Row{ID: "P13", What: "memory of an idle process", Value: median(idle), Unit: "MB", Note: spread(idle)}.AtMost(25),
 		Row{ID: "P13", What: fmt.Sprintf("  an idle WebSocket connection, of %d", connections), Value: median(conn), Unit: "KiB", Note: spread(conn)}.AtMost(40),
+		Row{ID: "P13", What: fmt.Sprintf("  an idle thread with a turn that is loaded, of %d, on the heap", many), Value: median(loaded), Unit: "KiB", Note: spread(loaded)}.AtMost(1),
+		Row{ID: "P13", What: "  goroutines of all of them", Value: median(goroutines), Note: spread(goroutines)}.AtMost(0),
 		Row{ID: "P13", What: fmt.Sprintf("  the process after a turn on each of %d threads", n), Value: median(threads), Unit: "MB", Note: spread(threads)}.AtMost(60),
 	}, err
 }
@@ -76,4 +87,63 @@ func (b *bench) memoryOfThreads(ctx context.Context, n int) (held float64, err e
 		return err
 	})
 	return held, err
+}
+
+// plantIdle writes threads with a turn each.
+func (b *bench) plantIdle(ctx context.Context, data string, n int) ([]string, error) {
+	of, err := b.seedOf(ctx, data, "hello")
+	if err != nil {
+		return nil, err
+	}
+	return plant(ctx, data, of, 1, n, 0)
+}
+
+// memoryOfLoaded returns how many KiB of heap a daemon needs more for each thread when it has
+// loaded some, and how many goroutines more for all. The daemon is told to keep below a limit
+// of memory that it cannot keep, so that it collects garbage all the time: what is counted lives.
+func (b *bench) memoryOfLoaded(ctx context.Context, data string, ids []string) (each, goroutines float64, err error) {
+	d, err := b.start(ctx, startOptions{data: data, noWS: true, env: []string{"GOMEMLIMIT=1MiB"}})
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, d.stop()) }()
+	c, err := d.dial(ctx, "unix")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer c.Close()
+	before, err := held(c)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, id := range ids {
+		if err := c.call("thread/read", p{"threadId": id}, nil); err != nil {
+			return 0, 0, err
+		}
+	}
+	after, err := held(c)
+	if err == nil && after.LoadedThreads-before.LoadedThreads != len(ids) {
+		err = fmt.Errorf("%d threads are loaded, want %d more than %d", after.LoadedThreads, len(ids), before.LoadedThreads)
+	}
+	return (after.HeapBytes - before.HeapBytes) / 1024 / float64(len(ids)), float64(max(0, after.Goroutines-before.Goroutines)), err
+}
+
+// holding is what a daemon holds.
+type holding struct {
+	LoadedThreads, Goroutines int
+	HeapBytes                 float64
+}
+
+// held asks a daemon some times and returns the least that it held.
+func held(c *client) (least holding, err error) {
+	least.HeapBytes, least.Goroutines = math.Inf(1), math.MaxInt
+	for range 200 {
+		var now holding
+		if err := c.call("server/stats", nil, &now); err != nil {
+			return least, err
+		}
+		least.LoadedThreads = now.LoadedThreads
+		least.HeapBytes, least.Goroutines = min(least.HeapBytes, now.HeapBytes), min(least.Goroutines, now.Goroutines)
+	}
+	return least, nil
 }

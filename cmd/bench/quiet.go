@@ -11,7 +11,7 @@ import (
 // quietEnough is how many processors others may keep busy while something is measured.
 const quietEnough = 0.3
 
-// quiet waits until the machine has nothing else to do, at most a minute in a whole run, and
+// quiet waits until the machine has nothing else to do, at most as long as the flag -wait allows in a whole run, and
 // returns how many processors are busy. The load average of the system would not do: it still
 // counts what the measure before left.
 func (b *bench) quiet(ctx context.Context) float64 {

@@ -2,15 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
-
-func init() {
-	measures = append(measures, measure{[]string{"P15"}, "start to ready", p15})
-}
 
 // p15 measures the time from the start of the process until it says that it is ready: with an
 // empty folder, and with a large journal after a stop in good order and after a kill.
@@ -57,26 +51,15 @@ func (d *daemon) crash() error {
 	return err
 }
 
-// grow writes items until the journal has so many bytes.
-func (b *bench) grow(ctx context.Context, data string, bytes int) (err error) {
-	d, err := b.start(ctx, startOptions{data: data, noWS: true})
+// grow writes threads of a hundred turns, each with an answer of a few kilobytes, until the
+// journal has so many bytes.
+func (b *bench) grow(ctx context.Context, data string, size int) error {
+	of, err := b.seedOf(ctx, data, "/deltas 100 40")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.stop()) }()
-	clients, closeAll, err := dialUnixes(ctx, d, 16)
-	defer closeAll()
-	if err != nil {
-		return err
-	}
-	const each = 128 << 10
-	text := strings.Repeat("A text that fills the file. ", each/28)
-	var t timed
-	return t.round(clients, max(1, bytes/each/len(clients)), func(c *client, _, _ int) error {
-		id, err := c.newThread()
-		if err != nil {
-			return err
-		}
-		return c.call("thread/items/append", p{"threadId": id, "items": []p{{"type": "developerMessage", "text": text}}}, nil)
-	})
+	begin := time.Now()
+	threads, err := plant(ctx, data, of, 100, 0, size)
+	b.logf("wrote %d threads in %s", len(threads), time.Since(begin).Round(time.Millisecond))
+	return err
 }

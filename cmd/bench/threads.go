@@ -1,63 +1,56 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
-
-	"github.com/spoolhq/spool/protocol"
-	"github.com/spoolhq/spool/storage"
-	"github.com/spoolhq/spool/storage/bolt"
 )
-
-func init() {
-	measures = append(measures, measure{[]string{"P12"}, "lists among many threads", p12})
-}
 
 // crowd is a data folder with more and more threads, and two long ones that are read.
 type crowd struct {
-	data      string
-	pattern   string // id of the thread that the many are copies of
-	read      string // a thread of 200 turns
-	long      string // a thread of 10,000 turns
-	turnIDs   []string
-	threads   int
-	readTurns int
+	data    string
+	pattern *seed  // the many are copies of it; it has no turn
+	read    string // a thread of 200 turns
+	long    string // a thread of 10,000 turns …
+	turnIDs []string
+	threads int
 }
 
-// p12 measures lists and reads in a store with a hundred, ten thousand and a million threads.
-// They must cost what they hold and not what the store holds.
+// p12 measures lists and reads in a store with a hundred, ten thousand and a hundred thousand
+// threads; with -full a million. They must cost what they hold and not what the store holds.
 func p12(ctx context.Context, b *bench) ([]Row, error) {
 	dir, err := b.tempDir("crowd")
 	if err != nil {
 		return nil, err
 	}
-	c := crowd{data: dir, readTurns: b.n(200, 20)}
-	if err := c.make(ctx, b, b.n(10_000, 100)); err != nil {
+	c := crowd{data: dir}
+	if err := c.begin(ctx, b); err != nil {
 		return nil, err
 	}
-	sizes := []int{100, 10_000, 1_000_000}
-	if b.short {
-		sizes = []int{100, 2_000}
+	sizes := []int{b.n(100, 20), b.n(10_000, 200), b.n(100_000, 1_000)}
+	if b.options.full {
+		sizes[2] = b.n(1_000_000, 2_000)
 	}
 	var rows []Row
 	all := map[string][]float64{}
 	for _, n := range sizes {
-		b.logf("filling the store up to %d threads", n)
-		if err := c.fill(ctx, n); err != nil {
+		start := time.Now()
+		more, err := plant(ctx, c.data, c.pattern, 0, n-c.threads, 0)
+		if err != nil {
 			return rows, err
 		}
-		more, err := c.measure(ctx, b)
-		for i, r := range more {
+		c.threads += len(more)
+		b.logf("filled the store up to %d threads in %s", n, time.Since(start).Round(time.Millisecond))
+		got, err := c.measure(ctx, b)
+		for i, r := range got {
 			all[r.What] = append(all[r.What], r.Value)
-			more[i].What += fmt.Sprintf(", %d threads stored", n)
+			got[i].What += fmt.Sprintf(", %s threads stored", thousands(strconv.Itoa(n)))
 		}
-		rows = append(rows, more...)
+		rows = append(rows, got...)
 		if err != nil {
 			return rows, err
 		}
@@ -71,86 +64,34 @@ func p12(ctx context.Context, b *bench) ([]Row, error) {
 	return rows, nil
 }
 
-// make runs the turns of the long threads.
-func (c *crowd) make(ctx context.Context, b *bench, longTurns int) (err error) {
-	d, err := b.start(ctx, startOptions{data: c.data, noWS: true})
+// begin makes the pattern and the long threads.
+func (c *crowd) begin(ctx context.Context, b *bench) error {
+	one, err := b.seedOf(ctx, c.data, "hello")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.stop()) }()
-	clients, closeAll, err := dialUnixes(ctx, d, 1)
-	defer closeAll()
+	if c.pattern, err = b.seedOf(ctx, c.data, ""); err != nil {
+		return err
+	}
+	s, err := openStore(ctx, c.data)
 	if err != nil {
 		return err
 	}
-	ids, err := clients[0].newThreads(3)
-	if err != nil {
-		return err
-	}
-	c.pattern, c.read, c.long, c.threads = ids[0], ids[1], ids[2], len(ids)
-	for i := range c.readTurns + longTurns {
-		thread := c.long
-		if i < c.readTurns {
-			thread = c.read
+	for _, of := range []struct {
+		thread *string
+		turns  int
+	}{{&c.read, 200}, {&c.long, 10_000}} {
+		batch, ids, err2 := one.batch(of.turns)
+		if err = errors.Join(err, err2); err != nil {
+			break
 		}
-		var ran struct{ Turn struct{ ID string } }
-		if err := clients[0].call("turn/run", helloTurn(thread, true), &ran); err != nil {
-			return err
-		}
-		if thread == c.long {
-			c.turnIDs = append(c.turnIDs, ran.Turn.ID)
-		}
+		done := make(chan error, 1)
+		s.Commit(batch, func(err error) { done <- err })
+		err = <-done
+		*of.thread, c.turnIDs = batch.Thread, ids
 	}
-	return nil
-}
-
-// fill copies the pattern until there are n threads. A daemon would need minutes for a million.
-func (c *crowd) fill(ctx context.Context, n int) (err error) {
-	s, err := bolt.Open(ctx, bolt.Options{Path: filepath.Join(c.data, "spool.db")})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	row, err := s.Thread(ctx, c.pattern)
-	if err != nil {
-		return err
-	}
-	events, err := s.Events(ctx, c.pattern, 0, 0, 1<<20)
-	if err != nil {
-		return err
-	}
-	const together = 1000
-	for c.threads < n {
-		k := min(together, n-c.threads)
-		done := make(chan error, k)
-		for range k {
-			s.Commit(c.copied(row, events), func(err error) { done <- err })
-		}
-		for range k {
-			err = errors.Join(err, <-done)
-		}
-		if err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		c.threads += k
-	}
-	return nil
-}
-
-// copied is the pattern under another id, made at some time of the past.
-func (c *crowd) copied(row storage.Row, events []storage.Event) *storage.Batch {
-	id := protocol.NewID(protocol.PrefixThread)
-	renamed := func(text []byte) []byte { return bytes.ReplaceAll(text, []byte(c.pattern), []byte(id)) }
-	row.ID, row.Data = id, renamed(row.Data)
-	row.Updated -= rand.Int64N(1_000_000)
-	own := make([]storage.Event, len(events))
-	for i, e := range events {
-		own[i] = storage.Event{Seq: e.Seq, Frame: renamed(e.Frame)}
-	}
-	return &storage.Batch{Thread: id, Create: true, Events: own, Row: &row}
+	c.threads = 4
+	return errors.Join(err, s.Close())
 }
 
 const (
