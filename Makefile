@@ -10,7 +10,7 @@ LINT     = $(GO) tool -modfile=.tools/lint.mod golangci-lint
 VULN     = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-short lint fmt generate bench bench-go fuzz demo soak vuln clean
+.PHONY: help build test test-short lint fmt generate bench bench-go fuzz demo soak torture vuln clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
