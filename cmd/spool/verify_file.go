@@ -156,7 +156,11 @@ func (a *app) explainVerified(v *verified) error {
 	}
 	verdict := paint.green("no problems")
 	if n := len(v.Problems) + v.MoreProblems; n > 0 {
-		verdict = paint.red(fmt.Sprintf("%d problems", n))
+		found := fmt.Sprintf("%d problems", n)
+		if n == 1 {
+			found = "1 problem"
+		}
+		verdict = paint.red(found)
 		if v.MoreProblems > 0 {
 			verdict += fmt.Sprintf(", of which %d are not listed", v.MoreProblems)
 		}
