@@ -37,7 +37,7 @@ generate: ## Write again what is made from the method table: schema, docs, SDK t
 
 bench: build ## Measure the built program beside what this machine allows (5 minutes)
 	$(GO) build -o bin/bench ./cmd/bench
-	bin/bench -spool bin/spool -json bin/bench.json -md docs/performance.md
+	bin/bench -spool bin/spool -json bin/bench.json -md docs/performance.md $(BENCHFLAGS)
 
 bench-go: ## Run the small benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -146,14 +146,24 @@ func (it *Item) extra() Object {
 	return it.Extra
 }
 
+func isItemField(key string) bool {
+	_, ok := itemIndex[key]
+	return ok
+}
+
 // UnmarshalJSON reads an item and keeps the fields it does not know in Extra.
 func (it *Item) UnmarshalJSON(b []byte) error {
 	var p plainItem
 	if err := json.Unmarshal(b, &p); err != nil {
 		return err
 	}
-	for key, raw := range members(b) {
-		if _, ok := itemIndex[key]; ok {
+	s := scan(b, '{')
+	for quoted, raw, ok := s.member(); ok; quoted, raw, ok = s.member() {
+		if name, plain := plainString(quoted); plain && isItemField(string(name)) {
+			continue // most are, and need no string
+		}
+		key := unquote(quoted)
+		if isItemField(key) {
 			continue
 		}
 		if p.Extra == nil {

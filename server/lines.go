@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"github.com/spoolhq/spool/protocol"
@@ -43,12 +44,24 @@ func (l *lines) Read() ([]byte, error) {
 		case err != nil:
 			return nil, err
 		case ok && len(bytes.TrimSpace(line)) > 0:
-			return bytes.Clone(line), nil
+			return l.give(line), nil
 		case ok:
 			continue
 		}
 		l.read()
 	}
+}
+
+// give returns a line for the caller to keep: a copy, or the buffer itself where that is
+// large and the line most of it.
+func (l *lines) give(line []byte) []byte {
+	if len(line) <= keptRead || len(line) < len(l.buf)/2 {
+		return bytes.Clone(line)
+	}
+	rest := l.buf[l.start:l.end]
+	l.buf = make([]byte, max(len(rest), readBytes))
+	l.start, l.end, l.scanned = 0, copy(l.buf, rest), 0
+	return slices.Clip(line)
 }
 
 // line takes the next line out of the buffer. At the end of the stream the rest is one.

@@ -147,3 +147,34 @@ type counting struct {
 
 func (c *counting) Write(p []byte) (int, error) { c.calls++; return c.Buffer.Write(p) }
 func (c *counting) Close() error                { return nil }
+
+func TestLongLinesAreTheCallers(t *testing.T) {
+	var want [][]byte
+	var stream bytes.Buffer
+	for _, n := range sizes[1:] { // a line of nothing is none
+		for _, line := range [][]byte{randomText(n), randomText(3)} {
+			want = append(want, line)
+			stream.Write(append(bytes.Clone(line), '\n'))
+		}
+	}
+	whole := stream.Bytes()[:stream.Len()-1] // the last line has no end
+	for how, r := range map[string]io.Reader{"at once": bytes.NewReader(whole), "by halves": iotest.HalfReader(bytes.NewReader(whole))} {
+		l := Lines(readOnly{r}, 16<<20)
+		var got [][]byte
+		for {
+			line, err := l.Read()
+			if err != nil {
+				break
+			}
+			got = append(got, line)
+		}
+		if len(got) != len(want) {
+			t.Fatalf("%s: %d lines, want %d", how, len(got), len(want))
+		}
+		for i := range want {
+			if !bytes.Equal(got[i], want[i]) {
+				t.Errorf("%s: line %d of %d bytes is not what was sent", how, i, len(want[i]))
+			}
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
@@ -113,13 +114,18 @@ func (c *client) open(extra ...string) {
 // call sends a request and returns its result, or fails the test. Notifications are lost.
 func (c *client) call(method, params string) json.RawMessage {
 	c.t.Helper()
-	for _, m := range c.ask(`{"id":"call","method":%q,"params":%s}`, method, params) {
-		if e := protocol.ParseFrame([]byte(m)); string(e.ID) == `"call"` {
-			if e.Error != nil {
-				c.t.Fatalf("%s: %s", method, e.Error)
+	said := c.ask(`{"id":"call","method":%q,"params":%s}`, method, params)
+	for range 10 {
+		for _, m := range said {
+			if e := protocol.ParseFrame([]byte(m)); string(e.ID) == `"call"` {
+				if e.Error != nil {
+					c.t.Fatalf("%s: %s", method, e.Error)
+				}
+				return e.Result
 			}
-			return e.Result
 		}
+		<-time.After(time.Second) // of the bubble: an agent may wait for its audience
+		said = c.said()
 	}
 	c.t.Fatalf("%s was not answered", method)
 	return nil

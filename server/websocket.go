@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -23,15 +22,7 @@ const (
 	// client that does not read is closed: what was begun and the close then fit.
 	sendBuffer = 96 << 10
 	lastBuffer = 208 << 10
-
-	// closeTime bounds the wait for the other end's close.
-	closeTime = 2 * time.Second
-	// keptMessage is the largest buffer for reading that is used again.
-	keptMessage = 64 << 10
 )
-
-// messages are buffers that WebSocket messages are read into before their size is known.
-var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // webSocket is a Transport with one message a text frame. Contexts are never passed to
 // coder/websocket with an end: it would close the connection when one expires.
@@ -40,6 +31,8 @@ type webSocket struct {
 	sock *cork
 	ping *keepAlive
 	look time.Duration // between two looks at a client that is late with a pong
+
+	broken atomic.Bool // Read returned a CloseError: what else comes is nothing that can be read
 }
 
 // newWebSocket returns a transport over an accepted WebSocket whose socket is sock. dead
@@ -62,25 +55,19 @@ var errGone = errors.New("the client closed the connection")
 func (t *webSocket) Read() ([]byte, error) {
 	kind, r, err := t.conn.Reader(context.Background())
 	if err != nil {
-		return nil, endOf(err)
+		return nil, t.breaks(endOf(err))
 	}
 	if kind != websocket.MessageText {
-		return nil, &CloseError{CloseUnsupported, "messages must be text frames"}
+		return nil, t.breaks(&CloseError{CloseUnsupported, "messages must be text frames"})
 	}
-	buf := messages.Get().(*bytes.Buffer)
-	defer func() {
-		if buf.Cap() <= keptMessage {
-			buf.Reset()
-			messages.Put(buf)
-		}
-	}()
-	switch _, err = io.Copy(buf, r); {
+	switch message, err := readMessage(r); {
 	case errors.Is(err, websocket.ErrMessageTooBig):
-		return nil, &CloseError{CloseTooLong, "message too long"}
+		return nil, t.breaks(&CloseError{CloseTooLong, "message too long"})
 	case err != nil:
-		return nil, endOf(err)
+		return nil, t.breaks(endOf(err))
+	default:
+		return message, nil
 	}
-	return bytes.Clone(buf.Bytes()), nil
 }
 
 // endOf says how a WebSocket that cannot be read any more is closed: what is no error of the
@@ -132,21 +119,6 @@ func appendHeader(b []byte, n int) []byte {
 
 // Taken is the number of bytes that the kernel took.
 func (t *webSocket) Taken() uint64 { return t.sock.taken.Load() }
-
-// Close sends the code and waits a little for the client's.
-func (t *webSocket) Close(code Code, reason string) error {
-	t.ping.stop()
-	if tcp, ok := t.sock.Conn.(*net.TCPConn); ok && code == CloseTryLater {
-		_ = tcp.SetWriteBuffer(lastBuffer)
-	}
-	limit := time.AfterFunc(closeTime, func() { _ = t.sock.Close() })
-	defer limit.Stop()
-	err := t.conn.Close(websocket.StatusCode(code), reason)
-	if errors.Is(err, net.ErrClosed) || websocket.CloseStatus(err) != -1 {
-		return nil
-	}
-	return err
-}
 
 // maxPing is the most that a ping adds to what was taken.
 const maxPing = 32

@@ -16,7 +16,7 @@ func (b *Batch) Check() error {
 		return err
 	}
 	if b.Delete {
-		return nil
+		return b.checkKey()
 	}
 	for i, e := range b.Events {
 		switch {

@@ -153,8 +153,9 @@ type Batch struct {
 	EraseBefore uint64
 
 	// Delete removes everything of the thread, its idempotency keys included, and
-	// remembers only that the id was used. The rest of the batch is ignored. It may
-	// be repeated.
+	// remembers only that the id was used. Key is kept after that, so that the deletion
+	// itself can be repeated; the rest of the batch is ignored. Where the thread is
+	// deleted already nothing but Key changes.
 	Delete bool
 }
 

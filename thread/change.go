@@ -16,9 +16,10 @@ type change struct {
 	at    protocol.Time
 	batch *storage.Batch
 	out   []effect
-	row   bool   // the row changes
-	quiet bool   // no thread/runtimeChanged: the thread is being made or removed
-	then  func() // done right after commit, still under t.mu
+	row   bool               // the row changes
+	key   *storage.KeyResult // of the request that makes the change, nil for none; its result comes last
+	quiet bool               // no thread/runtimeChanged: the thread is being made or removed
+	then  func()             // done right after commit, still under t.mu
 }
 
 func (t *Thread) begin() *change {

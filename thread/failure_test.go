@@ -91,6 +91,43 @@ func TestFailedCommit(t *testing.T) {
 	}, d.setup)
 }
 
+// A turn whose end could not be kept is read as it is kept: it runs. Nobody can interrupt it.
+func TestReadOfATurnThatRanAtTheFailure(t *testing.T) {
+	var d disk
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		w.held(id, "first").done(completes)
+		h := w.held(id, "go")
+		h.say("kept")
+		d.broken.Store(true)
+		h.done(completes)
+		if w.m.AcceptingTurns() {
+			t.Fatal("the store has not failed")
+		}
+		for what, tn := range map[string]protocol.Turn{
+			"turn/read": w.turn(id, h.in.Turn.ID), "thread/read": (*w.read(id).Turns)[1],
+		} {
+			if tn.ID != h.in.Turn.ID || tn.Status != protocol.TurnRunning || len(tn.Items) != 2 || tn.Items[1].Text != "kept" {
+				t.Errorf("%s: %+v", what, tn)
+			}
+		}
+		if turns := w.turns(id, 1); len(turns) != 2 || turns[1].ID != h.in.Turn.ID || turns[1].Status != protocol.TurnRunning {
+			t.Errorf("turns: %+v", turns)
+		}
+		if items := w.items(id, 1); len(items) != 3 || items[2].Text != "kept" {
+			t.Errorf("items: %+v", items)
+		}
+		for _, turnID := range []string{"", h.in.Turn.ID} {
+			refused(t, protocol.CodeStorageUnavailable, w.m.TurnInterrupt, ann, protocol.TurnInterruptParams{ThreadID: id, TurnID: turnID})
+		}
+		d.broken.Store(false)
+		w.reopen()
+		if tn := w.turn(id, h.in.Turn.ID); tn.Status != protocol.TurnFailed {
+			t.Errorf("after a restart: %+v", tn)
+		}
+	}, d.setup)
+}
+
 // What stands behind a commit that fails is not kept either, whether it writes or reads.
 func TestFailedCommitTakesLaterOnesAlong(t *testing.T) {
 	var d disk
@@ -187,7 +224,10 @@ func TestDiskNearlyFull(t *testing.T) {
 	var full atomic.Bool
 	inWorld(t, func(w *world) {
 		id, other := w.start(protocol.ThreadOptions{}), w.start(protocol.ThreadOptions{})
+		w.held(other, "go").done(completes)
+		pending := do(t, w.m.ItemsAppend, ann, protocol.ThreadItemsAppendParams{ThreadID: other, Input: protocol.TextInput("waits")}).Items[0]
 		h := w.held(id, "go")
+		queued := w.run(id, "next", protocol.BusyEnqueue)
 		full.Store(true)
 		if w.m.AcceptingTurns() {
 			t.Error("turns are still accepted")
@@ -196,6 +236,13 @@ func TestDiskNearlyFull(t *testing.T) {
 		refused(t, protocol.CodeStorageUnavailable, w.m.Fork, ann, protocol.ThreadForkParams{ThreadID: id})
 		refused(t, protocol.CodeStorageUnavailable, w.m.TurnRun, ann, input(id, "hi", protocol.BusyEnqueue))
 		refused(t, protocol.CodeStorageUnavailable, w.m.TurnSteer, ann, protocol.TurnSteerParams{ThreadID: id, ExpectedTurnID: h.in.Turn.ID, Input: protocol.TextInput("hm")})
+		refused(t, protocol.CodeStorageUnavailable, w.m.ItemsAppend, ann, protocol.ThreadItemsAppendParams{ThreadID: other, Input: protocol.TextInput("x")})
+		refused(t, protocol.CodeStorageUnavailable, w.m.ItemsReplace, ann, protocol.ThreadItemsReplaceParams{ThreadID: other, ExpectedSeq: w.read(other).Thread.HeadSeq})
+		refused(t, protocol.CodeStorageUnavailable, w.m.ItemsUpdate, ann, protocol.ThreadItemsUpdateParams{ThreadID: other, ItemID: pending.ID, ExpectedRevision: 1, Patch: []byte(`{"metadata":{}}`)})
+		refused(t, protocol.CodeStorageUnavailable, w.m.QueueUpdate, ann, protocol.QueueUpdateParams{ThreadID: id, TurnID: queued.ID, ExpectedRevision: 1, Input: protocol.TextInput("x")})
+		do(t, w.m.QueueRemove, ann, protocol.QueueRemoveParams{ThreadID: id, TurnID: queued.ID, ExpectedRevision: 1})
+		do(t, w.m.Rename, ann, protocol.ThreadRenameParams{ThreadID: id, Title: "small"})
+		do(t, w.m.Rollback, ann, protocol.ThreadRollbackParams{ThreadID: other, Turns: 1})
 		if r := do(t, w.m.TurnInterrupt, ann, protocol.TurnInterruptParams{ThreadID: id}); r.Outcome != protocol.Interrupting {
 			t.Errorf("%+v", r)
 		}

@@ -239,6 +239,7 @@ func (x *change) afterTurn() {
 		switch {
 		case t.deleted:
 		case d.Op == "delete":
+			x.batch.Key = d.Key
 			x.deleteThread(nil)
 		case t.st.Thread.Status == protocol.StatusEnded:
 		case d.Op == "pause":

@@ -88,6 +88,15 @@ func (t *Thread) snapshot() protocol.ThreadSnapshot {
 	}
 }
 
+// cutOff returns the turn that ran when the store failed, "" where there is none. It has no
+// end that is kept, and nobody can give it one before the next start. t.mu is held.
+func (t *Thread) cutOff() string {
+	if t.run != nil || !t.m.failed.Load() {
+		return ""
+	}
+	return t.st.Queue.Running
+}
+
 // activeTurn is the running turn with its items as they are now, nil for none.
 func (t *Thread) activeTurn() *protocol.Turn {
 	if t.run == nil {

@@ -103,6 +103,9 @@ func (t *Thread) interrupt(c Call, p protocol.TurnInterruptParams, known protoco
 		_ = t.st.Queue.Remove(p.TurnID)
 		x.cancelQueued([]string{p.TurnID}, protocol.CancelUser, c.Caller.By())
 		res.Outcome = protocol.RemovedFromQueue
+	case t.cutOff() != "" && (p.TurnID == "" || p.TurnID == t.cutOff()):
+		r(res, t.m.cannotKeep())
+		return
 	case t.run == nil && p.TurnID == "":
 		res.Outcome = protocol.NoActiveTurn
 	case t.run == nil || p.TurnID != "" && p.TurnID != t.run.turn.ID:

@@ -51,8 +51,11 @@ func groupOf(id string, items []protocol.Item) group {
 // of shorter ones are read.
 const longTurn = 64
 
-// itemsOf returns the items of a turn that ended, in the order in which they began.
+// itemsOf returns the items of a turn that endedTurn gives, in the order in which they began.
 func (v *view) itemsOf(ctx context.Context, e storage.TurnEntry) (group, error) {
+	if e.Ended == 0 {
+		e.Ended = v.head
+	}
 	if e.Ended < v.base {
 		items, err := v.replaced(ctx, e.ID)
 		if err != nil {
@@ -87,7 +90,7 @@ func (v *view) itemsOf(ctx context.Context, e storage.TurnEntry) (group, error) 
 
 // shortTurn reads the events of a turn at once.
 func (v *view) shortTurn(ctx context.Context, e storage.TurnEntry) ([]protocol.Item, error) {
-	events := make([]protocol.Envelope, 0, longTurn)
+	events := make([]protocol.Envelope, 0, e.Ended-e.Started)
 	places, err := v.t.outlineOf(ctx, e.ID, e.Started, e.Ended, func(_ uint64, env protocol.Envelope) { events = append(events, env) })
 	if err != nil {
 		return nil, err
@@ -205,7 +208,11 @@ func (g *itemPager) turn(id string) (full bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return g.entry(e)
+	of, err := v.itemsOf(g.c.Context, e)
+	if err != nil {
+		return false, err
+	}
+	return g.take(of)
 }
 
 // entry takes the items of the turn of an index entry.

@@ -63,6 +63,9 @@ func newItem(raw json.RawMessage, field string, keepID bool, at protocol.Time) (
 func (m *Manager) ItemsAppend(c Call, p protocol.ThreadItemsAppendParams, r Reply[protocol.ThreadItemsAppendResult]) {
 	mutate(m, c, p.ThreadID, p.IdempotencyKey, r, func(t *Thread, x *change) (protocol.ThreadItemsAppendResult, error) {
 		var none protocol.ThreadItemsAppendResult
+		if err := m.refuseNew(); err != nil {
+			return none, err
+		}
 		if err := t.mustNotBeEnded(); err != nil {
 			return none, err
 		}
@@ -165,20 +168,12 @@ func (x *change) attachAs(op string, r *run, items []protocol.Item) {
 
 // ItemsUpdate changes one item by a merge patch, if it is still at the expected revision.
 func (m *Manager) ItemsUpdate(c Call, p protocol.ThreadItemsUpdateParams, r Reply[protocol.ThreadItemsUpdateResult]) {
-	found, err := m.findItem(c, p.ThreadID, p.ItemID)
-	if err != nil {
-		r(protocol.ThreadItemsUpdateResult{}, err)
-		return
-	}
-	again := func(res protocol.ThreadItemsUpdateResult, err error) {
-		if !errors.Is(err, errLookAgain) {
-			r(res, err)
-		} else if !m.spawn(func() { m.ItemsUpdate(c, p, r) }) {
-			r(res, m.refuse())
-		}
-	}
-	mutate(m, c, p.ThreadID, p.IdempotencyKey, again, func(t *Thread, x *change) (protocol.ThreadItemsUpdateResult, error) {
+	find := func() (foundItem, error) { return m.findItem(c, p.ThreadID, p.ItemID) }
+	mutateFound(m, c, p.ThreadID, p.IdempotencyKey, r, find, func(t *Thread, x *change, found foundItem) (protocol.ThreadItemsUpdateResult, error) {
 		var none protocol.ThreadItemsUpdateResult
+		if err := m.refuseNew(); err != nil {
+			return none, err
+		}
 		if err := t.mustNotBeEnded(); err != nil {
 			return none, err
 		}
@@ -203,9 +198,6 @@ func (m *Manager) ItemsUpdate(c Call, p protocol.ThreadItemsUpdateParams, r Repl
 		return protocol.ThreadItemsUpdateResult{Item: updated}, nil
 	})
 }
-
-// errLookAgain: items were changed between the look at the journal and the lock.
-var errLookAgain = errors.New("the items have changed meanwhile")
 
 func itemConflict(item protocol.Item) error {
 	e := protocol.Errorf(protocol.CodeConflict, "item %s has changed", item.ID)

@@ -155,32 +155,56 @@ func mutate[R any](m *Manager, c Call, id, key string, r Reply[R], decide func(t
 }
 
 // mutateTurn is mutate for a request that names a turn, unless that is empty. decide gets the
-// turn's state as it was a moment ago; one that the thread never had is refused. A repeat
-// under a key is answered even where the turn is gone since.
+// turn's state as it was a moment ago; one that the thread never had is refused.
 func mutateTurn[R any](m *Manager, c Call, id, turnID, key string, r Reply[R], decide func(t *Thread, x *change, known protocol.TurnStatus) (R, error)) {
+	mutateFound(m, c, id, key, r, func() (protocol.TurnStatus, error) { return m.turnStatus(c, id, turnID) }, decide)
+}
+
+// errLookAgain: what was looked up was changed before the thread was locked.
+var errLookAgain = errors.New("it has changed meanwhile")
+
+// mutateFound is mutate for a request that needs something of the history: find looks it up
+// while others may change the thread, and decide gets it. Where it is not true any more
+// decide returns errLookAgain, and find is called again. A repeat under a key is answered
+// even where find would fail now, as what it looks for is gone since.
+func mutateFound[R, F any](m *Manager, c Call, id, key string, r Reply[R], find func() (F, error), decide func(t *Thread, x *change, found F) (R, error)) {
 	once(m, c, id, key, r, func(k *storage.KeyResult, r Reply[R]) {
-		var result R
-		known, err := m.turnStatus(c, id, turnID)
-		if err != nil {
-			r(result, err)
-			return
+		for again := true; again; {
+			found, err := find()
+			if err != nil {
+				var none R
+				r(none, err)
+				return
+			}
+			again = mutateNow(m, c, id, k, r, func(t *Thread, x *change) (R, error) { return decide(t, x, found) })
 		}
-		t, err := m.lockToChange(c, id)
-		if err != nil {
-			r(result, err)
-			return
-		}
-		defer t.mu.Unlock()
-		if err := m.refuse(); err != nil {
-			r(result, err)
-			return
-		}
-		x := t.begin()
-		if result, err = decide(t, x, known); err != nil {
-			r(result, err)
-			return
-		}
-		x.keep(k, result)
-		x.commit(func(err error) { r(result, err) })
 	})
+}
+
+// mutateNow locks the thread, lets decide change it, and replies after the commit. True:
+// decide has to be given something newer.
+func mutateNow[R any](m *Manager, c Call, id string, k *storage.KeyResult, r Reply[R], decide func(t *Thread, x *change) (R, error)) (again bool) {
+	var result R
+	t, err := m.lockToChange(c, id)
+	if err != nil {
+		r(result, err)
+		return false
+	}
+	defer t.mu.Unlock()
+	if err := m.refuse(); err != nil {
+		r(result, err)
+		return false
+	}
+	x := t.begin()
+	x.key = k
+	if result, err = decide(t, x); err != nil {
+		if errors.Is(err, errLookAgain) {
+			return true
+		}
+		r(result, err)
+		return false
+	}
+	x.keep(k, result)
+	x.commit(func(err error) { r(result, err) })
+	return false
 }

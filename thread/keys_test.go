@@ -101,6 +101,73 @@ func TestKeyOfATurnThatIsGone(t *testing.T) {
 	})
 }
 
+// A repeated thread/items/update is answered, even where the turn of its item was removed.
+func TestKeyOfAnItemThatIsGone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		h := w.held(id, "go")
+		h.say("Hello")
+		h.done(completes)
+		item := w.items(id, 9)[1]
+		update := protocol.ThreadItemsUpdateParams{
+			Mutation: protocol.Mutation{IdempotencyKey: "k"}, ThreadID: id, ItemID: item.ID, ExpectedRevision: item.Revision, Patch: []byte(`{"text":"Bye"}`),
+		}
+		first := do(t, w.m.ItemsUpdate, ann, update)
+		do(t, w.m.Rollback, ann, protocol.ThreadRollbackParams{ThreadID: id, Turns: 1})
+		again := do(t, w.m.ItemsUpdate, ann, update)
+		if first.Replayed || !again.Replayed || again.Item.Text != "Bye" || again.Item.Revision != first.Item.Revision {
+			t.Errorf("%+v, then %+v", first, again)
+		}
+		update.IdempotencyKey = "new"
+		refused(t, protocol.CodeItemNotFound, w.m.ItemsUpdate, ann, update)
+	})
+}
+
+// A repeated thread/delete is answered, though nothing else of the thread is left.
+func TestKeyOfADeletion(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode protocol.LifetimeMode
+		busy protocol.BusyThread
+	}{
+		"idle":                 {},
+		"interrupted":          {busy: protocol.BusyThreadInterrupt},
+		"later":                {busy: protocol.BusyThreadAfterTurn},
+		"idle and ephemeral":   {mode: protocol.LifetimeEphemeral},
+		"ephemeral, and later": {mode: protocol.LifetimeEphemeral, busy: protocol.BusyThreadAfterTurn},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				id := w.start(protocol.ThreadOptions{Lifetime: &protocol.Lifetime{Mode: c.mode}})
+				run := keyed(id, "go", "run")
+				if h := w.with(do(t, w.m.TurnRun, ann, run).Turn.ID); c.busy == "" {
+					h.done(completes)
+				}
+				del := protocol.ThreadChangeParams{ThreadID: id, IfBusy: c.busy}
+				del.IdempotencyKey = "delete"
+				if r := do(t, w.m.Delete, ann, del); !r.Deleted || r.Replayed {
+					t.Errorf("%+v", r)
+				}
+				if c.busy == protocol.BusyThreadAfterTurn {
+					if r := do(t, w.m.Delete, ann, del); !r.Deleted || !r.Replayed {
+						t.Errorf("while the turn runs: %+v", r)
+					}
+					w.with(w.read(id).Thread.Runtime.ActiveTurnID).done(completes)
+				}
+				for _, when := range []string{"at once", "after a restart"} {
+					if c.mode == protocol.LifetimeEphemeral && when != "at once" {
+						break
+					}
+					if r := do(t, w.m.Delete, ann, del); !r.Deleted || !r.Replayed {
+						t.Errorf("%s: %+v", when, r)
+					}
+					refused(t, protocol.CodeThreadNotFound, w.m.TurnRun, ann, run) // what it said is gone
+					w.reopen()
+				}
+			})
+		})
+	}
+}
+
 // With wait the repeat is answered with the end of the first turn.
 func TestKeyAndWait(t *testing.T) {
 	inWorld(t, func(w *world) {

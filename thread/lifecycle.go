@@ -167,7 +167,7 @@ func endOutcome(res protocol.ThreadResult, err error) string {
 // Delete removes a thread and all it holds. Its id is never used again.
 func (m *Manager) Delete(c Call, p protocol.ThreadChangeParams, r Reply[protocol.ThreadDeleteResult]) {
 	mutate(m, c, p.ThreadID, p.IdempotencyKey, r, func(t *Thread, x *change) (protocol.ThreadDeleteResult, error) {
-		later, err := x.whileBusy(p.IfBusy, protocol.CancelThreadEnded, c.Caller.By(), deferred{Op: "delete"})
+		later, err := x.whileBusy(p.IfBusy, protocol.CancelThreadEnded, c.Caller.By(), deferred{Op: "delete", Key: x.key})
 		if err == nil && !later {
 			x.deleteThread(c.Caller.By())
 		}

@@ -61,19 +61,24 @@ func (t *Thread) turnAt(ctx context.Context, id string, seq uint64) (protocol.Tu
 	if err != nil {
 		return protocol.Turn{}, err
 	}
-	var p struct {
-		Turn    protocol.Turn   `json:"turn"`
-		Updated []protocol.Turn `json:"updated"`
+	var tn protocol.Turn
+	if raw := protocol.Member(env.Params, "turn"); raw != nil {
+		if err := json.Unmarshal(raw, &tn); err != nil {
+			return tn, t.unreadable(seq, err)
+		}
 	}
-	if err := json.Unmarshal(env.Params, &p); err != nil {
-		return p.Turn, fmt.Errorf("event %d of %s: %w", seq, t.id, err)
+	var updated []protocol.Turn
+	if raw := protocol.Member(env.Params, "updated"); raw != nil {
+		if err := json.Unmarshal(raw, &updated); err != nil {
+			return tn, t.unreadable(seq, err)
+		}
 	}
-	for _, u := range p.Updated {
+	for _, u := range updated {
 		if u.ID == id {
 			return u, nil
 		}
 	}
-	return p.Turn, nil
+	return tn, nil
 }
 
 // eventAt returns one event.

@@ -190,8 +190,8 @@ func (m *Manager) cannotKeep() error {
 	return nil
 }
 
-// refuseNew is refuse for what needs room on the disk: turns and threads are refused
-// before a write can fail.
+// refuseNew is refuse for what brings something that needs room on the disk: threads, turns,
+// items and inputs are refused before a write can fail. What ends, frees or answers is not.
 func (m *Manager) refuseNew() error {
 	if err := m.refuse(); err != nil {
 		return err

@@ -135,15 +135,15 @@ func (r *itemReader) item(p place) (protocol.Item, error) {
 		if err != nil {
 			return it, err
 		}
-		var body struct {
-			Item    *protocol.Item        `json:"item"`
-			Changes []protocol.ItemChange `json:"changes"`
+		r.seq, r.changes = p.seq, nil
+		if raw := protocol.Member(env.Params, "item"); raw != nil {
+			err = it.UnmarshalJSON(raw) // it was checked when it was written
+		} else {
+			err = json.Unmarshal(protocol.Member(env.Params, "changes"), &r.changes)
 		}
-		body.Item = &it
-		if err := json.Unmarshal(env.Params, &body); err != nil {
+		if err != nil {
 			return it, err
 		}
-		r.seq, r.changes = p.seq, body.Changes
 	}
 	if p.nth < len(r.changes) {
 		it = r.changes[p.nth].Item

@@ -53,6 +53,9 @@ func (m *Manager) QueueUpdate(c Call, p protocol.QueueUpdateParams, r Reply[prot
 		return
 	}
 	m.editQueue(c, p.ThreadID, p.IdempotencyKey, p.TurnID, &p.ExpectedRevision, r, func(t *Thread, x *change) error {
+		if err := m.refuseNew(); err != nil {
+			return err
+		}
 		tn := *t.queued[p.TurnID]
 		tn.Input, tn.Position = p.Input, t.st.Queue.Position(p.TurnID)
 		if err := t.st.Queue.Edited(p.TurnID); err != nil {

@@ -41,7 +41,7 @@ func (v *view) allTurns(c Call) ([]protocol.Turn, error) {
 			return nil, err
 		}
 		for _, e := range page {
-			if e.Ended == 0 || e.Ended > v.head {
+			if (e.Ended == 0 || e.Ended > v.head) && e.ID != v.cut {
 				continue
 			}
 			tn, err := v.turn(c.Context, e, true)
@@ -97,9 +97,13 @@ func (v *view) oneTurn(c Call, id string, items bool) (protocol.Turn, error) {
 	return v.turn(c.Context, e, items)
 }
 
-// endedTurn returns the index entry of a turn that ended.
+// endedTurn returns the index entry of a turn that ended, or that will get its end with the
+// next start: of that there is what was kept.
 func (v *view) endedTurn(c Call, id string) (storage.TurnEntry, error) {
 	e, err := v.store.Turn(c.Context, v.t.id, id)
+	if err == nil && id == v.cut {
+		return e, nil
+	}
 	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrBadID) || err == nil && e.Ended == 0 {
 		if v.t.m.failed.Load() {
 			return e, storage.ErrFailed // it may have been accepted and not kept

@@ -12,25 +12,27 @@ import (
 // ItemsReplace replaces all items of an idle thread. An item may belong to a turn that ran,
 // or to none.
 func (m *Manager) ItemsReplace(c Call, p protocol.ThreadItemsReplaceParams, r Reply[protocol.ThreadItemsReplaceResult]) {
-	turns, looked, err := m.turnsOf(c, p)
-	if err != nil {
-		r(protocol.ThreadItemsReplaceResult{}, m.storageErrorOf(err))
-		return
+	find := func() (ranTurns, error) {
+		ran, err := m.turnsOf(c, p)
+		return ran, m.storageErrorOf(err)
 	}
-	mutate(m, c, p.ThreadID, p.IdempotencyKey, r, func(t *Thread, x *change) (protocol.ThreadItemsReplaceResult, error) {
+	mutateFound(m, c, p.ThreadID, p.IdempotencyKey, r, find, func(t *Thread, x *change, ran ranTurns) (protocol.ThreadItemsReplaceResult, error) {
 		var none protocol.ThreadItemsReplaceResult
+		if err := m.refuseNew(); err != nil {
+			return none, err
+		}
 		if err := t.mustNotBeEnded(); err != nil {
 			return none, err
 		}
 		if t.run != nil {
 			return none, t.inProgress()
 		}
-		if head := t.st.Thread.HeadSeq; head != p.ExpectedSeq || head != looked {
+		if head := t.st.Thread.HeadSeq; head != p.ExpectedSeq || head != ran.at {
 			e := protocol.Errorf(protocol.CodeConflict, "the thread has changed")
 			e.Data.HeadSeq = &head
 			return none, e
 		}
-		items, err := replacement(p.Items, turns, x.at)
+		items, err := replacement(p.Items, ran.ids, x.at)
 		if err != nil {
 			return none, err
 		}
@@ -69,17 +71,22 @@ func (t *Thread) forgetItems() {
 	t.touched, t.latest = nil, nil
 }
 
-// turnsOf returns which of the turns that the items name have run and ended, and the head
-// that this is true of.
-func (m *Manager) turnsOf(c Call, p protocol.ThreadItemsReplaceParams) (map[string]bool, uint64, error) {
+// ranTurns says which turns have run and ended when at was the head.
+type ranTurns struct {
+	ids map[string]bool
+	at  uint64
+}
+
+// turnsOf returns which of the turns that the items name have run and ended.
+func (m *Manager) turnsOf(c Call, p protocol.ThreadItemsReplaceParams) (ranTurns, error) {
 	t, err := m.lock(c.Context, p.ThreadID, c.Caller.User)
 	if err != nil {
-		return nil, 0, err
+		return ranTurns{}, err
 	}
 	v := t.view()
 	t.mu.Unlock()
 	if err := v.wait(c.Context); err != nil {
-		return nil, 0, err
+		return ranTurns{}, err
 	}
 	turns := map[string]bool{}
 	for _, raw := range p.Items {
@@ -90,11 +97,11 @@ func (m *Manager) turnsOf(c Call, p protocol.ThreadItemsReplaceParams) (map[stri
 		}
 		if _, known := turns[id]; !known {
 			if turns[id], err = v.hasRun(c.Context, id); err != nil {
-				return nil, 0, err
+				return ranTurns{}, err
 			}
 		}
 	}
-	return turns, v.head, nil
+	return ranTurns{turns, v.head}, nil
 }
 
 // hasRun reports whether the thread has such a turn, and it has run and ended.

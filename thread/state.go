@@ -64,6 +64,7 @@ type deferred struct {
 	Op     string              `json:"op"` // pause, archive, end, delete, reset
 	Reason string              `json:"reason,omitempty"`
 	Queue  protocol.ResetQueue `json:"queue,omitempty"`
+	Key    *storage.KeyResult  `json:"key,omitempty"` // to keep where the thread with its keys is deleted
 }
 
 // row makes the stored form of the thread. t.mu is held.

@@ -77,6 +77,8 @@ func (v *verifier) compareMarks(st *state) {
 	switch {
 	case st.Handed != "" && st.Handed != st.Queue.Running:
 		v.problem(storage.ProblemRow, "turn %s was handed to its agent, but does not run", st.Handed)
+	case st.Stopped != nil && st.Stopped.TurnID != st.Queue.Running:
+		v.problem(storage.ProblemRow, "turn %s is to be interrupted, but does not run", st.Stopped.TurnID)
 	case st.Queue.Running == "" && len(st.Steers)+len(st.After) > 0:
 		v.problem(storage.ProblemRow, "something waits for the running turn, but none runs")
 	case st.Queue.First > len(st.Queue.Waiting):

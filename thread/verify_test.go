@@ -164,9 +164,12 @@ func TestVerifyFinds(t *testing.T) {
 			"title":                       {func(k *kept) { k.inRow(`"title":"story"`, `"title":"other"`) }, storage.ProblemRow, `title: the row says "other", the journal "story"`},
 			"usage":                       {func(k *kept) { k.inRow(`"inputTokens":5`, `"inputTokens":6`) }, storage.ProblemRow, "usage: the row says"},
 			"running":                     {func(k *kept) { k.inRow(`"queue":{`, `"queue":{"running":"`+k.turns[0].ID+`",`) }, storage.ProblemRow, "running turn: the row says"},
-			"columns":                     {func(k *kept) { k.row.Updated++ }, storage.ProblemRow, "what lists show is not what the row says"},
-			"unreadable row":              {func(k *kept) { k.row.Data = []byte("?") }, storage.ProblemRow, "its row cannot be read"},
-			"a missing turn":              {func(k *kept) { k.turns = k.turns[1:] }, storage.ProblemIndex, "the index of turns lacks turn " + whole.turns[0].ID},
+			"stopped": {func(k *kept) {
+				k.inRow(`"queue":{`, `"stopped":{"turnId":"`+k.turns[0].ID+`","reason":"user"},"queue":{`)
+			}, storage.ProblemRow, "is to be interrupted, but does not run"},
+			"columns":        {func(k *kept) { k.row.Updated++ }, storage.ProblemRow, "what lists show is not what the row says"},
+			"unreadable row": {func(k *kept) { k.row.Data = []byte("?") }, storage.ProblemRow, "its row cannot be read"},
+			"a missing turn": {func(k *kept) { k.turns = k.turns[1:] }, storage.ProblemIndex, "the index of turns lacks turn " + whole.turns[0].ID},
 			"an extra turn": {func(k *kept) {
 				k.turns = append(k.turns, storage.TurnEntry{ID: "trn_" + ulid.Make().String(), Accepted: 3})
 			}, storage.ProblemIndex, "the journal does not"},

@@ -18,6 +18,7 @@ type view struct {
 	base    uint64 // seq of the newest thread/items/replace
 	edited  bool
 	active  *protocol.Turn
+	cut     string // the turn that ran when the store failed
 	waiting []protocol.Turn
 	pending []protocol.Item
 	kept    chan error                 // says that head is kept
@@ -31,7 +32,7 @@ func (t *Thread) view() *view { return t.viewWith(t.activeTurn()) }
 func (t *Thread) viewWith(active *protocol.Turn) *view {
 	v := &view{
 		t: t, store: t.store, head: t.st.Thread.HeadSeq, base: t.st.Base, edited: t.st.LastEdit > 0,
-		active: active, waiting: t.waiting(), pending: slices.Clone(t.pending), kept: make(chan error, 1),
+		active: active, cut: t.cutOff(), waiting: t.waiting(), pending: slices.Clone(t.pending), kept: make(chan error, 1),
 	}
 	t.tell(effect{kind: call, ticket: t.lastTicket(), fn: func(err error) { v.kept <- err }})
 	return v
@@ -104,9 +105,13 @@ func (v *view) applyEdits(ctx context.Context, items []protocol.Item) error {
 	return nil
 }
 
-// turn returns one turn that ended, with its items if they are wanted.
+// turn returns one turn that endedTurn gives, with its items if they are wanted.
 func (v *view) turn(ctx context.Context, e storage.TurnEntry, items bool) (protocol.Turn, error) {
-	tn, err := v.t.turnAt(ctx, e.ID, e.Ended)
+	at := e.Ended
+	if at == 0 {
+		at = e.Started
+	}
+	tn, err := v.t.turnAt(ctx, e.ID, at)
 	if err != nil || !items {
 		return tn, err
 	}

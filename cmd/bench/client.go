@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 )
 
 // p are the params of a request.
@@ -129,6 +130,9 @@ func answerID(msg []byte) (int, bool) {
 	if bytes.Contains(msg[:min(len(msg), methodPart)], []byte(`"method":`)) {
 		return 0, false
 	}
+	if id, _, ok := plainAnswer(msg); ok {
+		return id, true
+	}
 	var head struct {
 		ID     *int   `json:"id"`
 		Method string `json:"method"`
@@ -139,8 +143,27 @@ func answerID(msg []byte) (int, bool) {
 	return *head.ID, true
 }
 
+// plainAnswer reads an answer that is no error and is written as the daemon writes it, without
+// looking at the result: that may be long, and reading it twice would be what is measured.
+func plainAnswer(msg []byte) (id int, result []byte, ok bool) {
+	const key = `,"result":`
+	rest, ok := bytes.CutPrefix(msg, []byte(`{"jsonrpc":"2.0","id":`))
+	i := bytes.Index(rest[:min(len(rest), methodPart)], []byte(key))
+	if !ok || i < 0 || !bytes.HasSuffix(rest, []byte("}")) {
+		return 0, nil, false
+	}
+	id, err := strconv.Atoi(string(rest[:i]))
+	return id, rest[i+len(key) : len(rest)-1], err == nil
+}
+
 // decodeAnswer decodes what an answer says; an error that it says is returned as one.
 func decodeAnswer(msg []byte, result any) error {
+	if _, raw, ok := plainAnswer(msg); ok {
+		if result == nil {
+			return nil
+		}
+		return json.Unmarshal(raw, result)
+	}
 	var a struct {
 		Result json.RawMessage
 		Error  *struct {

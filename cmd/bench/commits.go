@@ -144,9 +144,9 @@ func p6(ctx context.Context, b *bench) (rows []Row, err error) {
 }
 
 func (b *bench) accepted(ctx context.Context, what string, pause bool) (row Row, err error) {
-	n := b.n(500, 30)
+	n := b.n(400, 30)
 	err = b.withDaemon(ctx, 1, func(_ *daemon, clients []*client, dir string) error {
-		ids, err := clients[0].newThreads(b.n(256, 16))
+		ids, err := clients[0].newThreads(b.n(64, 16))
 		if err != nil {
 			return err
 		}

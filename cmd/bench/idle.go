@@ -26,8 +26,8 @@ func p17(ctx context.Context, b *bench) (rows []Row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	wait(ctx, settle)
-	span := b.d(10*time.Second, time.Second)
+	wait(ctx, b.settling())
+	span := b.d(10*time.Second, 200*time.Millisecond)
 	var sleeps, calls []float64
 	err = b.interleave(ctx, func(ctx context.Context) error {
 		before, err := d.activity()

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -46,6 +47,8 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == childWord {
 		os.Exit(runChild(os.Args[2:]))
 	}
+	// The race detector lets a program that ends sleep for a second, and many are started here.
+	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	code := m.Run()
 	if builtDir != "" {
 		os.RemoveAll(builtDir)
@@ -64,8 +67,8 @@ func TestShortRun(t *testing.T) {
 	}
 	var out, log strings.Builder
 	args := []string{"-short", "-rounds", "1", "-spool", bin, "-json", "rows.json", "-md", "page.md"}
-	if code := run(t.Context(), args, &out, &log); code != 0 {
-		t.Fatalf("exit code %d\n%s\n%s", code, &log, &out)
+	if code := run(t.Context(), args, &out, io.MultiWriter(&log, t.Output())); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, &out)
 	}
 	rows := readRows(t, "rows.json")
 	checkRows(t, rows)

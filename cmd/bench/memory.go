@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 )
+
+// settling is how long a process is left alone before it is looked at.
+func (b *bench) settling() time.Duration { return b.d(2*time.Second, 50*time.Millisecond) }
 
 // p13 measures the memory of the process: idle, with idle connections, with idle threads that are
 // loaded, and with a thread after a turn for each of many.
 func p13(ctx context.Context, b *bench) ([]Row, error) {
 	var idle, conn, threads, loaded, goroutines []float64
-	connections, n, many := b.n(1000, 20), b.n(1000, 20), b.n(4000, 100)
+	connections, n, many := b.n(1000, 5), b.n(1000, 5), b.n(4000, 20)
 	dir, err := b.tempDir("loaded")
 	if err != nil {
 		return nil, err
@@ -20,7 +24,7 @@ func p13(ctx context.Context, b *bench) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = b.interleave(ctx, func(ctx context.Context) error {
+	err = alternate(ctx, min(2, b.rounds), func(ctx context.Context) error {
 		empty, each, err := b.memoryOfConnections(ctx, connections)
 		idle, conn = append(idle, empty), append(conn, each)
 		return err
@@ -42,9 +46,9 @@ func p13(ctx context.Context, b *bench) ([]Row, error) {
 	}, err
 }
 
-// megabytes is the memory that the daemon holds when it has settled.
-func (d *daemon) megabytes(ctx context.Context) (float64, error) {
-	wait(ctx, settle)
+// megabytes is the memory that the daemon holds after a time in which it has settled.
+func (d *daemon) megabytes(ctx context.Context, after time.Duration) (float64, error) {
+	wait(ctx, after)
 	held, err := d.rss()
 	return float64(held) / 1e6, err
 }
@@ -57,7 +61,7 @@ func (b *bench) memoryOfConnections(ctx context.Context, n int) (empty, each flo
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	if empty, err = d.megabytes(ctx); err != nil {
+	if empty, err = d.megabytes(ctx, b.settling()); err != nil {
 		return 0, 0, err
 	}
 	for range n {
@@ -67,7 +71,7 @@ func (b *bench) memoryOfConnections(ctx context.Context, n int) (empty, each flo
 		}
 		defer c.Close()
 	}
-	full, err := d.megabytes(ctx)
+	full, err := d.megabytes(ctx, b.settling())
 	return empty, (full - empty) * 1e6 / 1024 / float64(n), err
 }
 
@@ -83,7 +87,7 @@ func (b *bench) memoryOfThreads(ctx context.Context, n int) (held float64, err e
 				return err
 			}
 		}
-		held, err = d.megabytes(ctx)
+		held, err = d.megabytes(ctx, b.settling())
 		return err
 	})
 	return held, err
@@ -112,7 +116,7 @@ func (b *bench) memoryOfLoaded(ctx context.Context, data string, ids []string) (
 		return 0, 0, err
 	}
 	defer c.Close()
-	before, err := held(c)
+	before, err := held(c, b.n(200, 10))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -121,7 +125,7 @@ func (b *bench) memoryOfLoaded(ctx context.Context, data string, ids []string) (
 			return 0, 0, err
 		}
 	}
-	after, err := held(c)
+	after, err := held(c, b.n(200, 10))
 	if err == nil && after.LoadedThreads-before.LoadedThreads != len(ids) {
 		err = fmt.Errorf("%d threads are loaded, want %d more than %d", after.LoadedThreads, len(ids), before.LoadedThreads)
 	}
@@ -134,10 +138,10 @@ type holding struct {
 	HeapBytes                 float64
 }
 
-// held asks a daemon some times and returns the least that it held.
-func held(c *client) (least holding, err error) {
+// held asks a daemon so many times and returns the least that it held.
+func held(c *client, times int) (least holding, err error) {
 	least.HeapBytes, least.Goroutines = math.Inf(1), math.MaxInt
-	for range 200 {
+	for range times {
 		var now holding
 		if err := c.call("server/stats", nil, &now); err != nil {
 			return least, err

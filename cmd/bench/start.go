@@ -13,13 +13,16 @@ func p15(ctx context.Context, b *bench) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	var empty, stopped, killed []float64
+	err = alternate(ctx, b.rounds*b.n(5, 1), func(ctx context.Context) error { return b.timeStart(ctx, "", &empty, (*daemon).stop) })
+	if err != nil {
+		return nil, err
+	}
 	size := b.n(1<<30, 4<<20)
 	if err := b.grow(ctx, dir, size); err != nil {
 		return nil, err
 	}
-	var empty, stopped, killed []float64
 	err = b.interleave(ctx,
-		func(ctx context.Context) error { return b.timeStart(ctx, "", &empty, (*daemon).stop) },
 		func(ctx context.Context) error { return b.timeStart(ctx, dir, &stopped, (*daemon).crash) },
 		func(ctx context.Context) error { return b.timeStart(ctx, dir, &killed, (*daemon).stop) })
 	large := fmt.Sprintf("%.3g GiB of journal", float64(size)/(1<<30))

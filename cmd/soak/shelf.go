@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
 
-	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/sdk"
 )
 
@@ -36,21 +34,11 @@ func (s *shelf) put(ctx context.Context, l *load, c *sdk.Client, lf *life) error
 	s.mu.Unlock()
 	for _, o := range old {
 		l.count.deleted.Add(1)
-		if err := deleteThread(ctx, c.Threads().Get(o.id)); err != nil {
+		if err := c.Threads().Get(o.id).Delete(ctx, nil); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// deleteThread deletes a thread. Where the connection is lost before the answer the client
-// asks again, and may hear that there is no such thread any more.
-func deleteThread(ctx context.Context, t *sdk.Thread) error {
-	err := t.Delete(ctx, nil)
-	if e, ok := errors.AsType[*protocol.Error](err); ok && e.Code == protocol.CodeThreadNotFound {
-		return nil
-	}
-	return err
 }
 
 // take takes any thread from the shelf, nil where there is none.

@@ -268,7 +268,7 @@ func (h *hand) fork(ctx context.Context) error {
 		return fmt.Errorf("the fork of %d turns says %q and has %d turns", h.ran(), r.Text, n)
 	}
 	h.load.count.deleted.Add(1)
-	return deleteThread(ctx, f)
+	return f.Delete(ctx, nil)
 }
 
 // rollBack removes one turn.

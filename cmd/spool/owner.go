@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -27,7 +29,7 @@ var errLocked = errors.New("locked")
 // be about to end if this one was started, it waits as long as patience.
 func ownData(ctx context.Context, data, socket string, patience time.Duration) (release func(), err error) {
 	if err := makePrivateDir(data); err != nil {
-		return nil, err
+		return nil, unwritable(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -39,7 +41,7 @@ func ownData(ctx context.Context, data, socket string, patience time.Duration) (
 			return markOwner(f, socket)
 		}
 		if !errors.Is(err, errLocked) {
-			return nil, fmt.Errorf("cannot lock the data in %s: %w", data, err)
+			return nil, fmt.Errorf("cannot lock the data in %s: %w", data, unwritable(err))
 		}
 		owner := readOwner(data)
 		if owner != "" && !strings.Contains(owner, "socket "+socket) {
@@ -50,6 +52,18 @@ func ownData(ctx context.Context, data, socket string, patience time.Duration) (
 		case <-ctx.Done():
 			return nil, inUse(data, owner)
 		}
+	}
+}
+
+// unwritable says what to do where a folder of data cannot be written to.
+func unwritable(err error) error {
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w; mount it for writing, or choose other data with --data", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; let this user write there (see chown and chmod), or choose other data with --data", err)
+	default:
+		return err
 	}
 }
 

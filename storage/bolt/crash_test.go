@@ -33,7 +33,7 @@ func crashChild(path string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	out := make(chan string, 64)
+	out := make(chan string)
 	for n := range crashThreads {
 		id := crashThread(n)
 		head, err := s.Head(context.Background(), id)

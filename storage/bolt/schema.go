@@ -47,7 +47,9 @@ const (
 // is split. Keys of the journal rise within a thread but threads take turns: measured
 // with 64 of 2,000 threads writing at a time, 0.8 needs 348 bytes for an event of 200,
 // where bbolt's own 0.5 needs 500; journals of thousands of events are also written a
-// fifth faster.
+// fifth faster. Threads are made in the order of their ids and deleted in any: measured, an
+// id in deleted needs 42 to 54 bytes with 0.7 whatever the order, 41 to 68 with 0.5, and
+// 37 to 111 with 0.9.
 var schema = [buckets]bucketSchema{
 	meta:        {"meta", 0.9},
 	journal:     {"journal", 0.8},
@@ -61,7 +63,7 @@ var schema = [buckets]bucketSchema{
 	checkpoints: {"checkpoints", 0.5},
 	idempotency: {"idempotency", 0.5},
 	keysByTime:  {"keysByTime", 0.9},
-	deleted:     {"deleted", 0.5},
+	deleted:     {"deleted", 0.7},
 	values:      {"settings", 0.5},
 }
 

@@ -43,7 +43,7 @@ func fillStore(t testing.TB, s *bolt.Store, n int) (ids []string) {
 		}
 	}
 	for _, batch := range []*storage.Batch{
-		{Thread: ids[0], Delete: true},
+		{Thread: ids[0], Delete: true, Key: deletion(ids[0])},
 		{Thread: ids[1], Events: []storage.Event{{Seq: 6, Frame: []byte("reset")}}, EraseBefore: 6},
 	} {
 		if err := commit(s, batch); err != nil {
@@ -51,6 +51,11 @@ func fillStore(t testing.TB, s *bolt.Store, n int) (ids []string) {
 		}
 	}
 	return ids[1:]
+}
+
+// deletion is the key of a request that deleted a thread.
+func deletion(thread string) *storage.KeyResult {
+	return &storage.KeyResult{Owner: "alice", Thread: thread, Key: "delete", At: 1, Result: []byte("{}")}
 }
 
 // filled makes a file with n threads, closed properly or as by a crash.

@@ -53,7 +53,7 @@ func (w *writer) apply(b *storage.Batch) (refused, err error) {
 		return refused, nil
 	}
 	if b.Delete {
-		return nil, w.remove(thread, t)
+		return nil, w.delete(thread, t, b.Key)
 	}
 	if refused := t.admit(b); refused != nil {
 		return refused, nil
@@ -220,6 +220,14 @@ func firstSeq(b *bbolt.Bucket, thread id) (uint64, bool) {
 		return 0, false
 	}
 	return binary.BigEndian.Uint64(first), true
+}
+
+// delete removes a thread. The key of the request that wants that is kept.
+func (w *writer) delete(thread id, t *tip, key *storage.KeyResult) error {
+	if err := w.remove(thread, t); err != nil || key == nil {
+		return err
+	}
+	return w.putAnswer(key)
 }
 
 // remove removes all of a thread, and remembers its id.

@@ -17,6 +17,7 @@ func (s *Store) apply(b *storage.Batch) error {
 	t := s.threads[key]
 	if b.Delete {
 		s.remove(key, t)
+		s.putKey(b.Key)
 		return nil
 	}
 	if err := s.admit(key, t, b); err != nil {
@@ -44,9 +45,7 @@ func (s *Store) apply(b *storage.Batch) error {
 
 // putApart makes the changes that belong to no thread, or may.
 func (s *Store) putApart(b *storage.Batch) {
-	if b.Key != nil {
-		s.keys[idOfKey(b.Key)] = b.Key
-	}
+	s.putKey(b.Key)
 	for _, set := range b.Settings {
 		if set.Value == nil {
 			delete(s.settings, set.Key)
@@ -54,6 +53,34 @@ func (s *Store) putApart(b *storage.Batch) {
 			s.settings[set.Key] = set.Value
 		}
 	}
+}
+
+// putKey remembers an answer; nil is none.
+func (s *Store) putKey(r *storage.KeyResult) {
+	if r == nil {
+		return
+	}
+	thread := idOfThread(r.Thread)
+	if s.keys[thread] == nil {
+		s.keys[thread] = make(map[keyID]*storage.KeyResult)
+	}
+	s.keys[thread][keyID{r.Owner, r.Key}] = r
+}
+
+// pruneKeys forgets the answers from before a time, and returns how many they were.
+func (s *Store) pruneKeys(before int64) (n int) {
+	for thread, of := range s.keys {
+		for k, r := range of {
+			if r.At < before {
+				delete(of, k)
+				n++
+			}
+		}
+		if len(of) == 0 {
+			delete(s.keys, thread)
+		}
+	}
+	return n
 }
 
 // admit says whether the batch fits to what is stored.
@@ -159,18 +186,16 @@ func (s *Store) remove(key id, t *thread) {
 		s.unlist(key, t.row)
 	}
 	delete(s.threads, key)
-	s.deleted[key] = struct{}{}
-	for k := range s.keys {
-		if k.thread == key {
-			delete(s.keys, k)
-		}
+	if _, again := s.deleted[key]; !again {
+		delete(s.keys, key)
 	}
+	s.deleted[key] = struct{}{}
 }
 
-func idOfKey(k *storage.KeyResult) keyID {
-	out := keyID{owner: k.Owner, key: k.Key}
-	if k.Thread != "" {
-		out.thread = idOf(k.Thread)
+// idOfThread is zero for no thread.
+func idOfThread(name string) id {
+	if name == "" {
+		return id{}
 	}
-	return out
+	return idOf(name)
 }

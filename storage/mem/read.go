@@ -231,7 +231,7 @@ func (s *Store) Key(ctx context.Context, owner, name, key string) (r storage.Key
 		}
 	}
 	err = s.read(ctx, func() error {
-		k, ok := s.keys[idOfKey(&storage.KeyResult{Owner: owner, Thread: name, Key: key})]
+		k, ok := s.keys[idOfThread(name)][keyID{owner, key}]
 		if !ok {
 			return storage.ErrNotFound
 		}

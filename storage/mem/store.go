@@ -31,7 +31,7 @@ type Store struct {
 	lists    map[listKey]places
 	reuse    map[string]places
 	busy     ids
-	keys     map[keyID]*storage.KeyResult
+	keys     map[id]map[keyID]*storage.KeyResult // by thread; zero for requests that name none
 	settings map[string][]byte
 }
 
@@ -45,12 +45,8 @@ type (
 		reader string
 		sort   storage.Sort
 	}
-	// keyID is what an idempotency key is found by. thread is zero for requests that
-	// name none.
-	keyID struct {
-		owner, key string
-		thread     id
-	}
+	// keyID is what an idempotency key is found by among those of a thread.
+	keyID struct{ owner, key string }
 	// op is one piece of work for the committer: a batch, or something else to run.
 	op struct {
 		batch *storage.Batch
@@ -76,7 +72,7 @@ func New() *Store {
 		deleted:  make(map[id]struct{}),
 		lists:    make(map[listKey]places),
 		reuse:    make(map[string]places),
-		keys:     make(map[keyID]*storage.KeyResult),
+		keys:     make(map[id]map[keyID]*storage.KeyResult),
 		settings: make(map[string][]byte),
 	}
 	s.line = line.New(s.work, func(o op) { o.done(storage.ErrClosed) })
@@ -105,14 +101,7 @@ func (s *Store) PruneKeys(ctx context.Context, before int64) (int, error) {
 	n := 0
 	result := make(chan error, 1)
 	s.line.Add(op{
-		run: func() {
-			for k, r := range s.keys {
-				if r.At < before {
-					delete(s.keys, k)
-					n++
-				}
-			}
-		},
+		run:  func() { n = s.pruneKeys(before) },
 		done: func(err error) { result <- err },
 	})
 	err := <-result

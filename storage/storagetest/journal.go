@@ -168,7 +168,7 @@ func deleteAll(f *fixture) {
 	f.keep(b, other)
 	f.keep(&storage.Batch{
 		Thread: b.Thread, Delete: true, // and the rest is ignored
-		Create: true, Events: events(b.Thread, 77, 78), Row: row(newID("thr"), 1), Key: b.Key, EraseBefore: 99,
+		Create: true, Events: events(b.Thread, 77, 78), Row: row(newID("thr"), 1), EraseBefore: 99,
 	})
 	f.same(f.dump(b.Thread), dump{})
 	_, err := f.s.Thread(f.ctx, b.Thread)

@@ -12,6 +12,7 @@ var keyTests = []test{
 	{name: "PruneKeys forgets what is older", run: keyPrune},
 	{name: "PruneKeys forgets any number", run: keyPruneMany},
 	{name: "Delete takes the keys of the thread", run: keyDelete},
+	{name: "Delete keeps its own key", run: keyOfDelete},
 	{name: "settings belong to no thread", run: settingsApart},
 }
 
@@ -115,6 +116,25 @@ func keyDelete(f *fixture) {
 	n, err := f.s.PruneKeys(f.ctx, 100)
 	f.ok(err)
 	f.same(n, 2)
+}
+
+func keyOfDelete(f *fixture) {
+	a, b := newID("thr"), newID("thr")
+	before, deletion, again := key("alice", a, "k", 1), key("alice", a, "delete", 2), key("bob", a, "again", 4)
+	replaced := key("alice", b, "k", 3)
+	replaced.Result = []byte("deleted")
+	f.keep(
+		&storage.Batch{Thread: a, Create: true, Events: events(a, 1, 2), Key: before},
+		&storage.Batch{Thread: b, Create: true, Events: events(b, 1, 2), Key: key("alice", b, "k", 1)},
+	)
+	f.keep(&storage.Batch{Thread: a, Delete: true, Key: deletion}, &storage.Batch{Thread: b, Delete: true, Key: replaced})
+	f.keep(&storage.Batch{Thread: a, Delete: true, Key: again}) // what is deleted is deleted; the key is kept
+	f.knows([]*storage.KeyResult{before, deletion, replaced, again}, false, true, true, true)
+	f.refused(&storage.Batch{Thread: a, Delete: true, Key: key("alice", "none", "k", 1)}, storage.ErrBadID)
+	n, err := f.s.PruneKeys(f.ctx, 4)
+	f.ok(err)
+	f.same(n, 2)
+	f.knows([]*storage.KeyResult{deletion, replaced, again}, false, false, true)
 }
 
 func settingsApart(f *fixture) {

@@ -45,12 +45,13 @@ func (m *model) commit(b *storage.Batch) error {
 	}
 	if b.Delete {
 		delete(m.threads, b.Thread)
-		m.deleted[b.Thread] = true
 		for k := range m.keys {
-			if k[1] == b.Thread {
+			if k[1] == b.Thread && !m.deleted[b.Thread] {
 				delete(m.keys, k)
 			}
 		}
+		m.deleted[b.Thread] = true
+		m.putKey(b.Key)
 		return nil
 	}
 	all := slices.Concat(t.events, b.Events)
@@ -70,10 +71,14 @@ func (m *model) commit(b *storage.Batch) error {
 	}
 	t.events = slices.DeleteFunc(all, func(e storage.Event) bool { return e.Seq < b.EraseBefore })
 	t.put(b)
-	if b.Key != nil {
-		m.keys[[3]string{b.Key.Owner, b.Key.Thread, b.Key.Key}] = *b.Key
-	}
+	m.putKey(b.Key)
 	return nil
+}
+
+func (m *model) putKey(k *storage.KeyResult) {
+	if k != nil {
+		m.keys[[3]string{k.Owner, k.Thread, k.Key}] = *k
+	}
 }
 
 func (t *modelThread) put(b *storage.Batch) {

@@ -1,6 +1,7 @@
 package scenario_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
@@ -104,7 +105,7 @@ func (x *proxy) forward(to, from net.Conn, most int) {
 			most -= min(n, max(most, 0))
 		}
 		if err != nil {
-			if err == io.EOF && most < 0 {
+			if errors.Is(err, io.EOF) && most < 0 {
 				if half, ok := to.(interface{ CloseWrite() error }); ok {
 					_ = half.CloseWrite()
 				}

@@ -70,6 +70,8 @@ func TestTortureStorageReserve(t *testing.T) {
 	asking, _ := c.Approval(thr, "/approve command ls\n/deltas 100 1000\n/say the end")
 	other := c.StartThread(nil)
 	holding := c.Hold(other, "/say never")
+	queued := c.Call("turn/enqueue", p{"threadId": other, "input": "/say later"}).Str("turn.id")
+	item := c.Call("thread/items/append", p{"threadId": thr, "input": "before the reserve"}).At("items.0")
 
 	k.fill(12 << 20)
 	spare := c.StartThread(nil)
@@ -77,14 +79,18 @@ func TestTortureStorageReserve(t *testing.T) {
 	accepted := len(c.ReadAll(spare).List("turns"))
 	exported := c.Call("thread/export", p{"threadId": spare}).At("events").v
 	for method, params := range map[string]p{
-		"turn/run":           {"threadId": spare, "input": "x"},
-		"turn/start":         {"threadId": spare, "input": "x"},
-		"turn/enqueue":       {"threadId": other, "input": "x"},
-		"turn/steer":         {"threadId": other, "expectedTurnId": holding, "input": "release"},
-		"thread/start":       {},
-		"thread/getOrCreate": {"identity": p{"channel": "c", "user": "u", "context": "x"}},
-		"thread/fork":        {"threadId": spare},
-		"thread/import":      {"events": exported},
+		"turn/run":             {"threadId": spare, "input": "x"},
+		"turn/start":           {"threadId": spare, "input": "x"},
+		"turn/enqueue":         {"threadId": other, "input": "x"},
+		"turn/steer":           {"threadId": other, "expectedTurnId": holding, "input": "release"},
+		"turn/queue/update":    {"threadId": other, "turnId": queued, "expectedRevision": 1, "input": "x"},
+		"thread/items/append":  {"threadId": spare, "input": "x"},
+		"thread/items/replace": {"threadId": spare, "expectedSeq": c.ReadAll(spare).Int("thread.headSeq"), "items": []p{}},
+		"thread/items/update":  {"threadId": thr, "itemId": item.Str("id"), "expectedRevision": 1, "patch": p{"metadata": p{"a": 1}}},
+		"thread/start":         {},
+		"thread/getOrCreate":   {"identity": p{"channel": "c", "user": "u", "context": "x"}},
+		"thread/fork":          {"threadId": spare},
+		"thread/import":        {"events": exported},
 	} {
 		c.unavailable(method, params)
 	}
@@ -97,9 +103,16 @@ func TestTortureStorageReserve(t *testing.T) {
 	if end := c.End(thr, asking); end.Str("status") != "completed" {
 		t.Errorf("the turn that ran ended as %s", end)
 	}
+	c.Call("turn/queue/remove", p{"threadId": other, "turnId": queued, "expectedRevision": 1})
 	c.Call("turn/interrupt", p{"threadId": other, "turnId": holding})
 	c.Await("turn/cancelled", p{"turnId": holding})
 	c.Call("thread/rename", p{"threadId": thr, "title": "small changes are kept"})
+	c.Call("thread/metadata/update", p{"threadId": thr, "metadata": p{"a": 1}})
+	c.Call("thread/rollback", p{"threadId": other, "turns": 1})
+	c.Call("thread/delete", p{"threadId": other, "idempotencyKey": "delete"})
+	if again := c.Call("thread/delete", p{"threadId": other, "idempotencyKey": "delete"}); !again.Bool("replayed") {
+		t.Errorf("the repeated thread/delete is answered %s", again)
+	}
 	d.readable(thr, 4)
 	d.readable(spare, accepted)
 

@@ -25,7 +25,7 @@ func refusesToStart(t *testing.T, data, reason string) {
 	if err == nil || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("it ended with %v (%v), and said %s", cmd.ProcessState, err, said)
 	}
-	for _, part := range []string{data, reason} {
+	for _, part := range []string{data, reason, "or choose other data with --data"} {
 		if !strings.Contains(said, part) {
 			t.Errorf("it does not say %q: %s", part, said)
 		}
