@@ -152,6 +152,9 @@ func (m *Manager) storageError(err error) error {
 	if m.failed.CompareAndSwap(false, errors.Is(err, storage.ErrFailed)) && m.failed.Load() {
 		m.log.Error().Err(err).Msg("the store failed; nothing more is written, reading goes on")
 	}
+	if errors.Is(err, storage.ErrCorrupt) {
+		m.log.Error().Err(err).Msg("the store found damage")
+	}
 	e := protocol.Errorf(protocol.CodeStorageUnavailable, "the conversation store does not work: %s", publicCause(err))
 	e.Data.Hint = "nothing that was acknowledged is lost; free disk space or mend the disk, then restart the daemon"
 	if serr, ok := errors.AsType[*storage.Error](err); ok && serr.Hint != "" {
