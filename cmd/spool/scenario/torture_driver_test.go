@@ -276,11 +276,11 @@ func (l *lane) storm(pl plan) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	threads := slices.Sorted(maps.Keys(l.stories))
-	from := l.events.Load()
+	from, boost := l.events.Load(), pl.boost()
 	var work sync.WaitGroup
 	for _, s := range l.seats {
 		s.rng = rand.New(rand.NewPCG(l.seed, uint64(s.n)<<32|l.rng.Uint64()>>32))
-		work.Go(func() { s.work(ctx, threads, pl.boost()) })
+		work.Go(func() { s.work(ctx, threads, boost) })
 	}
 	for _, f := range l.sdks {
 		f.storm(ctx, threads)
