@@ -69,7 +69,7 @@ func (h *Hub) serveWebSocket(l net.Listener, origins []string) *webListener {
 
 // Serve takes connections until Close.
 func (w *webListener) Serve() error {
-	err := w.http.Serve(corkListener{w.net, &w.hub.newcomers})
+	err := w.http.Serve(socketListener{w.net, &w.hub.newcomers})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -113,7 +113,7 @@ func (w *webListener) upgrade(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "too many connections; try again later", http.StatusServiceUnavailable)
 		return
 	}
-	sock, _ := r.Context().Value(socketKey{}).(*cork)
+	sock, _ := r.Context().Value(socketKey{}).(*socket)
 	// The origin was checked above, more strictly than the library does.
 	conn, err := websocket.Accept(rw, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {

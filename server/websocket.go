@@ -28,7 +28,7 @@ const (
 // coder/websocket with an end: it would close the connection when one expires.
 type webSocket struct {
 	conn *websocket.Conn
-	sock *cork
+	sock *socket
 	ping *keepAlive
 	look time.Duration // between two looks at a client that is late with a pong
 
@@ -37,7 +37,7 @@ type webSocket struct {
 
 // newWebSocket returns a transport over an accepted WebSocket whose socket is sock. dead
 // is called when the client does not answer any more.
-func newWebSocket(conn *websocket.Conn, sock *cork, l Limits, dead func(error)) *webSocket {
+func newWebSocket(conn *websocket.Conn, sock *socket, l Limits, dead func(error)) *webSocket {
 	conn.SetReadLimit(l.MaxMessageBytes)
 	if tcp, ok := sock.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer)

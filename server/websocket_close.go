@@ -64,14 +64,14 @@ func appendClose(b []byte, code Code, reason string) []byte {
 }
 
 // closed reports whether a close was written.
-func (c *cork) closed() bool {
+func (c *socket) closed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing
 }
 
 // settle returns when nothing is being sent any more.
-func (c *cork) settle() {
+func (c *socket) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.sending {

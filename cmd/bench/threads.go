@@ -137,7 +137,7 @@ func reads(read, long int) []crowdRead {
 			return p{"threadId": c.read, "includeTurns": true}
 		}},
 		{fmt.Sprintf("a page of 25 turns anywhere in %s", thousands(strconv.Itoa(long))), "thread/turns/list", 25, 5, func(c *crowd) p {
-			return p{"threadId": c.long, "limit": 25, "cursor": c.turnIDs[25+rand.IntN(len(c.turnIDs)-25)]}
+			return p{"threadId": c.long, "limit": 25, "cursor": c.turnIDs[25+rand.IntN(len(c.turnIDs)-51)]}
 		}},
 	}
 }

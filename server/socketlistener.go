@@ -8,21 +8,21 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// corkListener puts a cork on every connection, where upgrade finds it again, and counts it
+// socketListener makes every connection a socket, where upgrade finds it again, and counts it
 // among the newcomers: what speaks HTTP is not more until it is a WebSocket that says
 // initialize.
-type corkListener struct {
+type socketListener struct {
 	net.Listener
 	newcomers *newcomers
 }
 
 // Accept waits for the next connection.
-func (l corkListener) Accept() (net.Conn, error) {
+func (l socketListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	k := newCork(c)
+	k := newSocket(c)
 	k.newcomer = l.newcomers.enter(func() { _ = c.Close() })
 	return k, nil
 }

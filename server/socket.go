@@ -7,14 +7,15 @@ import (
 	"sync/atomic"
 )
 
-// cork is a connection that collects what is written to it while it is corked, so that
-// many messages leave with one system call. coder/websocket writes each message alone and
-// has no way to join them; this stands below it.
+// socket is the connection below a WebSocket. Two write to it: the outbox's writer, with
+// flush, whole messages that this package frames itself, many with one system call, as
+// coder/websocket would write each alone; and coder/websocket, with Write, pings, pongs and
+// the close.
 //
-// While something is being sent, what others write (pings, pongs, the close) is appended
-// and goes out behind it. So a client that does not read never blocks a writer that holds
-// a lock of the WebSocket; only the one who calls uncork waits for the client.
-type cork struct {
+// While something is being sent, what comes by Write is appended and goes out behind it. So a
+// client that does not read never blocks a writer that holds a lock of the WebSocket; only the
+// one who calls flush waits for the client.
+type socket struct {
 	net.Conn
 	taken    atomic.Uint64
 	given    atomic.Uint64 // bytes that the client sent
@@ -41,8 +42,8 @@ var (
 	buffers = sync.Pool{New: func() any { b := make([]byte, 0, flushBytes+1024); return &b }}
 )
 
-func newCork(c net.Conn) *cork {
-	k := &cork{Conn: c}
+func newSocket(c net.Conn) *socket {
+	k := &socket{Conn: c}
 	k.sent.L = &k.mu
 	return k
 }
@@ -61,7 +62,7 @@ func putBuffer(b []byte) {
 }
 
 // Read counts what the client sends.
-func (c *cork) Read(p []byte) (int, error) {
+func (c *socket) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.given.Add(uint64(n))
 	return n, err
@@ -69,21 +70,21 @@ func (c *cork) Read(p []byte) (int, error) {
 
 // waits reports whether something is being sent: for longer than a moment only where the
 // kernel has no room for it.
-func (c *cork) waits() bool {
+func (c *socket) waits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sending
 }
 
 // Close closes the connection.
-func (c *cork) Close() error {
+func (c *socket) Close() error {
 	c.newcomer.leave()
 	return c.Conn.Close()
 }
 
-// flush sends p, which are whole frames, and returns when it was taken. p is the cork's from
+// flush sends p, which are whole frames, and returns when it was taken. p is the socket's from
 // now on.
-func (c *cork) flush(p []byte) error {
+func (c *socket) flush(p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.sending {
@@ -102,7 +103,7 @@ func (c *cork) flush(p []byte) error {
 
 // Write sends p, which is a response of HTTP or a control frame, or has it sent behind what is
 // being sent.
-func (c *cork) Write(p []byte) (int, error) {
+func (c *socket) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -126,7 +127,7 @@ func (c *cork) Write(p []byte) (int, error) {
 
 // send writes buf and what is appended to it meanwhile. c.mu is held, but not while the
 // client is waited for.
-func (c *cork) send() {
+func (c *socket) send() {
 	c.sending = true
 	for c.err == nil && len(c.buf) > 0 {
 		out := c.buf

@@ -54,7 +54,7 @@ func (s *slowConn) all() string {
 	return string(bytes.Join(s.writes, []byte("|")))
 }
 
-func write(t *testing.T, c *cork, s string) {
+func write(t *testing.T, c *socket, s string) {
 	t.Helper()
 	if n, err := c.Write([]byte(s)); n != len(s) || err != nil {
 		t.Errorf("write %s: %d, %v", s, n, err)
@@ -62,16 +62,16 @@ func write(t *testing.T, c *cork, s string) {
 }
 
 // flush sends data from another goroutine.
-func flush(c *cork, data string) chan error {
+func flush(c *socket, data string) chan error {
 	flushed := make(chan error, 1)
 	go func() { flushed <- c.flush([]byte(data)) }()
 	synctest.Wait()
 	return flushed
 }
 
-func TestCorkSendsAtOnce(t *testing.T) {
+func TestSocketSendsAtOnce(t *testing.T) {
 	s := newSlowConn()
-	c := newCork(s)
+	c := newSocket(s)
 	write(t, c, "ping")
 	if err := c.flush([]byte("data")); err != nil {
 		t.Fatal(err)
@@ -82,9 +82,9 @@ func TestCorkSendsAtOnce(t *testing.T) {
 	}
 }
 
-func TestCorkSendsNothingBehindAClose(t *testing.T) {
+func TestSocketSendsNothingBehindAClose(t *testing.T) {
 	s := newSlowConn()
-	c := newCork(s)
+	c := newSocket(s)
 	write(t, c, "HTTP/1.1 101 Switching Protocols")
 	write(t, c, "\x88\x02\x03\xe8")
 	if err := c.flush([]byte("data")); !errors.Is(err, net.ErrClosed) {
@@ -95,10 +95,10 @@ func TestCorkSendsNothingBehindAClose(t *testing.T) {
 	}
 }
 
-func TestCorkLetsOthersWriteWhileTheClientDoesNotRead(t *testing.T) {
+func TestSocketLetsOthersWriteWhileTheClientDoesNotRead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newSlowConn()
-		c := newCork(s)
+		c := newSocket(s)
 		s.set(true)
 		flushed := flush(c, "data")
 		write(t, c, "ping") // does not wait
@@ -116,10 +116,10 @@ func TestCorkLetsOthersWriteWhileTheClientDoesNotRead(t *testing.T) {
 	})
 }
 
-func TestCorkWaitsForAnothersWrite(t *testing.T) {
+func TestSocketWaitsForAnothersWrite(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newSlowConn()
-		c := newCork(s)
+		c := newSocket(s)
 		s.set(true)
 		go write(t, c, "ping")
 		synctest.Wait()
@@ -139,10 +139,10 @@ func TestCorkWaitsForAnothersWrite(t *testing.T) {
 	})
 }
 
-func TestCorkFailsForGood(t *testing.T) {
+func TestSocketFailsForGood(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newSlowConn()
-		c := newCork(s)
+		c := newSocket(s)
 		s.set(true)
 		flushed := flush(c, "data")
 		c.Close()
