@@ -16,6 +16,16 @@ import (
 	"github.com/spoolhq/spool/turn"
 )
 
+// idleConnections are kept to one model server, so that as many turns at once do not have to
+// connect again for each request. net/http keeps two.
+const idleConnections = 64
+
+func newClient() *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = idleConnections
+	return &http.Client{Transport: transport}
+}
+
 // New returns an agent, or what is wrong with the options.
 func New(o Options) (turn.Agent, error) {
 	endpoint, err := o.endpoint()
@@ -24,7 +34,7 @@ func New(o Options) (turn.Agent, error) {
 	}
 	client := o.HTTPClient
 	if client == nil {
-		client = &http.Client{Transport: http.DefaultTransport}
+		client = newClient()
 	}
 	opts := []option.RequestOption{
 		option.WithHTTPClient(client), option.WithBaseURL(endpoint.String()), option.WithMaxRetries(o.retries()),
