@@ -20,7 +20,7 @@ type asked struct {
 	last  atomic.Int64
 
 	mu   sync.Mutex
-	back map[string]bool // ids of requests that were taken back and are not answered
+	open map[string]bool // ids of requests that are not answered; true: taken back
 }
 
 func (a *asked) begin(make func() *jsonrpc2.Conn) {
@@ -28,23 +28,34 @@ func (a *asked) begin(make func() *jsonrpc2.Conn) {
 	close(a.ready)
 }
 
-// tookBack notes that a request was taken back.
-func (a *asked) tookBack(id string) {
+// opened notes a request that is sent now.
+func (a *asked) opened(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.back == nil {
-		a.back = map[string]bool{}
+	if a.open == nil {
+		a.open = map[string]bool{}
 	}
-	a.back[id] = true
+	a.open[id] = false
 }
 
-// late reports whether a response is that of a request that was taken back.
-func (a *asked) late(id string) bool {
+// takeBack notes that an answer is not wanted any more. False: it is here already.
+func (a *asked) takeBack(id string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	was := a.back[id]
-	delete(a.back, id)
-	return was
+	_, open := a.open[id]
+	if open {
+		a.open[id] = true
+	}
+	return open
+}
+
+// answered notes a response and reports whether it is that of a request that was taken back.
+func (a *asked) answered(id string) (late bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	late = a.open[id]
+	delete(a.open, id)
+	return late
 }
 
 // Can reports whether the client declared that it may be asked this.
@@ -62,6 +73,7 @@ func (c *conn) Request(method string, params any, answer func(json.RawMessage, e
 		defer withdraw()
 		<-c.asked.ready
 		id := "s" + strconv.FormatInt(c.asked.last.Add(1), 10)
+		c.asked.opened(id)
 		call, err := c.asked.rpc.DispatchCall(ctx, method, params, jsonrpc2.PickID(jsonrpc2.ID{Str: id, IsString: true}))
 		if err != nil {
 			return // the connection ends
@@ -82,7 +94,10 @@ func (c *conn) takeBack(id string) {
 	if c.ctx.Err() != nil {
 		return
 	}
-	c.asked.tookBack(id)
+	if !c.asked.takeBack(id) {
+		c.hub.manager.LateAnswer() // it came in this moment, and nobody took it
+		return
+	}
 	f, err := protocol.Encode(protocol.EventCancelRequest, protocol.CancelRequestParams{ID: json.RawMessage(strconv.Quote(id))})
 	if err == nil {
 		c.out.ask(f)

@@ -170,7 +170,7 @@ func (c *conn) received(req *jsonrpc2.Request, resp *jsonrpc2.Response) {
 	case resp == nil:
 	case req == nil:
 		c.unknownResponse()
-	case c.asked.late(resp.ID.Str):
+	case c.asked.answered(resp.ID.Str):
 		c.hub.manager.LateAnswer()
 	}
 }
