@@ -1,9 +1,6 @@
 package thread
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // An agent without a pace of its own would leave every client behind: all of them would be
 // fed with snapshots and from the journal, and none with what is said. So an agent waits, for
@@ -26,7 +23,7 @@ const (
 	maxPause = 100 * time.Millisecond
 	// The few slow ones of an audience can hold it up for grace, and one part of
 	// graceShare of the time.
-	grace      = 5 * time.Millisecond
+	grace      = 2 * time.Millisecond
 	graceShare = 50
 )
 
@@ -66,33 +63,29 @@ func (r *run) pause(room <-chan struct{}, tooLong <-chan time.Time) (late bool) 
 
 // keepPace waits for the audience. t.mu is held, but not meanwhile.
 func (r *run) keepPace() {
-	began := time.Now()
-	crowded, most := r.t.crowded(r.wake, began)
-	if len(crowded) == 0 {
-		return
-	}
-	tooLong := time.NewTimer(maxPause)
-	defer tooLong.Stop()
-	for r.goesOn() && len(crowded) > 0 {
-		late := r.pause(r.wake, tooLong.C)
-		now := time.Now()
-		for _, s := range crowded {
-			s.deaf = late
-			if !most {
-				s.heldUp += now.Sub(began)
-			}
-		}
-		if late {
+	for r.goesOn() {
+		began := time.Now()
+		crowded, patience := r.t.crowded(r.wake, began)
+		if len(crowded) == 0 {
 			return
 		}
-		began = now
-		crowded, most = r.t.crowded(r.wake, now)
+		tooLong := time.NewTimer(patience)
+		late := r.pause(r.wake, tooLong.C)
+		tooLong.Stop()
+		waited := time.Since(began)
+		for _, s := range crowded {
+			s.deaf = late && patience == maxPause
+			if patience < maxPause {
+				s.heldUp += waited
+			}
+		}
 	}
 }
 
-// crowded returns those to wait for, and whether they are most of those who follow live.
+// crowded returns those to wait for, and for how long at most: [maxPause] where they are most
+// of those who follow live, else what is left to the one that used the least of its part.
 // wake gets a value when one of them has room again.
-func (t *Thread) crowded(wake chan<- struct{}, now time.Time) (crowded []*Subscription, most bool) {
+func (t *Thread) crowded(wake chan<- struct{}, now time.Time) (crowded []*Subscription, patience time.Duration) {
 	live := 0
 	for _, s := range t.subs {
 		if s.state != subLive {
@@ -107,10 +100,14 @@ func (t *Thread) crowded(wake chan<- struct{}, now time.Time) (crowded []*Subscr
 		}
 		live++
 	}
-	if most = len(crowded)*2 > live; most {
-		return crowded, true
+	if len(crowded)*2 > live {
+		return crowded, maxPause
 	}
-	return slices.DeleteFunc(crowded, func(s *Subscription) bool {
-		return s.heldUp > grace+now.Sub(s.since.Time())/graceShare
-	}), false
+	few := crowded[:0]
+	for _, s := range crowded {
+		if left := grace + now.Sub(s.since.Time())/graceShare - s.heldUp; left > 0 {
+			few, patience = append(few, s), max(patience, min(left, maxPause-1))
+		}
+	}
+	return few, patience
 }

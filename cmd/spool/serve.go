@@ -39,10 +39,10 @@ const serveExample = `  spool serve
   spool serve --listen ws://127.0.0.1:7717 --log-level debug
   SPOOL_LIMITS_DRAIN_TIMEOUT=1m spool serve --data /srv/spool`
 
-// gcPercent lets the heap grow to three times of what is in use. The daemon holds little and
-// makes a frame for every word that is said, so that with twice, the default, a seventh of
-// its time would go into collecting them.
-const gcPercent = 200
+// gcPercent lets the heap grow to two and a half times of what is in use. The daemon holds
+// little and makes a frame for every word that is said, so that with twice, the default, a
+// seventh of its time would go into collecting them.
+const gcPercent = 150
 
 // serveOptions are the flags of spool serve.
 type serveOptions struct {
