@@ -56,7 +56,7 @@ func (t *timed) add(round []time.Duration, span time.Duration) {
 // commits is the round of the limit: n commits of bbolt, one after the other.
 func (t *timed) commits(ctx context.Context, dir string, n int) error {
 	start := time.Now()
-	took, err := limit.Commits(ctx, dir, n)
+	took, err := limit.Commits(ctx, dir, n, 0)
 	t.add(took, time.Since(start))
 	return err
 }

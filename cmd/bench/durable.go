@@ -48,7 +48,7 @@ func p5(ctx context.Context, b *bench) (rows []Row, err error) {
 
 // idleCommits are the latencies of the limit.
 func idleCommits(ctx context.Context, dir string, n int, apart time.Duration) ([]sample, error) {
-	took, err := limit.IdleCommits(ctx, dir, n, apart)
+	took, err := limit.Commits(ctx, dir, n, apart)
 	all := make([]sample, len(took))
 	for i := range took {
 		all[i].took = took[i]

@@ -10,37 +10,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// fast are the options that the daemon's store has, too.
-var fast = &bolt.Options{NoFreelistSync: true, FreelistType: bolt.FreelistMapType}
-
-// Commits makes n durable commits of one small value in a bbolt file, one after the other, and
-// returns how long each took.
-func Commits(ctx context.Context, dir string, n int) (took []time.Duration, err error) {
-	db, remove, err := temporary(dir, "sequential.db", fast)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, remove()) }()
-	for i := range n {
-		if err := ctx.Err(); err != nil {
-			return took, err
-		}
-		start := time.Now()
-		err := db.Update(func(tx *bolt.Tx) error {
-			b, err := tx.CreateBucketIfNotExists(eventsBucket)
-			if err != nil {
-				return err
-			}
-			return b.Put(binary.BigEndian.AppendUint64(nil, uint64(i)), Frame)
-		})
-		if err != nil {
-			return took, err
-		}
-		took = append(took, time.Since(start))
-	}
-	return took, nil
-}
-
 // layoutThreads is how many threads the file of Layout holds.
 const layoutThreads = 2000
 
