@@ -12,7 +12,7 @@
 // In plain mode there are no lines of JSON: the program reads the text of the turn up to its
 // end, and all that it prints is the answer, so that cat is an agent.
 //
-// The program leads a process group of its own. An interrupt tells it to stop, then sends
+// The program has a process group of its own. An interrupt tells it to stop, then sends
 // SIGTERM and in the end SIGKILL to the group; what is left of the group when the program
 // has ended is killed, and all of it dies with the daemon, however that ends.
 //

@@ -594,6 +594,19 @@ func TestDaemonIsKilled(t *testing.T) {
 	left.gone()
 }
 
+// That holds from the first moment on: here the program itself kills the daemon, which may not
+// even know yet that it has started it.
+func TestDaemonIsKilledAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	left := fifo(t, dir)
+	cmd := osexec.Command(os.Args[0], `trap '' TERM HUP PIPE; exec 3>fifo; sleep 1000 & kill -s KILL $PPID; sleep 1000`)
+	cmd.Env = append(os.Environ(), variable+"=daemon", "HOME="+dir)
+	if err := cmd.Run(); err == nil || cmd.ProcessState.Exited() {
+		t.Errorf("the daemon was not killed: %v", err)
+	}
+	left.gone()
+}
+
 // witness is a named pipe that processes have open for writing.
 type witness struct {
 	*testing.T

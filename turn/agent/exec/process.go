@@ -30,14 +30,12 @@ type process struct {
 	stdout *os.File // to read
 	stderr tail
 	errors *os.File // standard error, to read
-	guard  *guard
+	guard  *guard   // leads the group; nil where nothing can, and the program leads it
 
-	exited  chan struct{} // closed when the program has ended
-	release chan struct{} // closed when its group was killed and it may be forgotten
-	gone    chan struct{} // closed when it is forgotten
-	said    chan struct{} // closed at the end of its standard error
-	over    chan struct{} // closed when nothing of it is left
-	wg      sync.WaitGroup
+	exited chan struct{} // closed when the program has ended
+	said   chan struct{} // closed at the end of its standard error
+	over   chan struct{} // closed when nothing of it is left
+	wg     sync.WaitGroup
 }
 
 // start starts the program. It ends only with control.
@@ -47,8 +45,7 @@ func (a *agent) start(thread string) (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		cmd: cmd, exited: make(chan struct{}), release: make(chan struct{}), gone: make(chan struct{}),
-		said: make(chan struct{}), over: make(chan struct{}),
+		cmd: cmd, exited: make(chan struct{}), said: make(chan struct{}), over: make(chan struct{}),
 	}
 	theirs, err := p.pipes()
 	if err != nil {
@@ -56,16 +53,18 @@ func (a *agent) start(thread string) (*process, error) {
 		closeAll(theirs...)
 		return nil, unavailable("the program %s cannot be started: %v", cmd.Path, err)
 	}
+	p.guard = startGuard() // before the program, which is never without
+	p.guard.take(cmd)
 	started := make(chan error)
 	p.wg.Go(func() { p.own(started) })
 	err = <-started
 	closeAll(theirs...)
 	if err != nil {
+		p.guard.release()
 		p.wg.Wait()
 		p.close()
 		return nil, unavailable("the program %s cannot be started: %v", cmd.Path, bare(err))
 	}
-	p.guard = startGuard(cmd.Process.Pid)
 	p.wg.Go(func() {
 		defer close(p.said)
 		_, _ = io.Copy(&p.stderr, p.errors) // it ends when nobody writes, or is closed
@@ -92,7 +91,6 @@ func (a *agent) command(thread string) (*osexec.Cmd, error) {
 	cmd := osexec.Command(path, a.options.Command[1:]...)
 	cmd.Args[0] = a.options.Command[0]
 	cmd.Dir, cmd.Env = dir, append(slices.Clone(a.env), "SPOOL_THREAD="+thread)
-	cmd.SysProcAttr = groupLeader()
 	return cmd, nil
 }
 
@@ -154,16 +152,8 @@ func (p *process) own(started chan<- error) {
 	if err != nil {
 		return
 	}
-	known := awaitEnd(p.cmd.Process.Pid)
-	if !known {
-		_ = p.cmd.Wait() // what became of it is in ProcessState
-	}
+	_ = p.cmd.Wait() // what became of it is in ProcessState
 	close(p.exited)
-	<-p.release
-	if known {
-		_ = p.cmd.Wait()
-	}
-	close(p.gone)
 }
 
 // control waits for the end of the program, which it brings about when ctx ends, and
@@ -189,8 +179,6 @@ func (p *process) control(ctx context.Context, read <-chan struct{}, o Options) 
 	if !ends(lingering, p.said) {
 		closeAll(p.errors)
 	}
-	close(p.release)
-	<-p.gone
 	p.close()
 	p.wg.Wait()
 }

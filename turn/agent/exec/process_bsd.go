@@ -4,8 +4,7 @@ package exec
 
 import "syscall"
 
-// groupLeader makes a program the leader of a process group.
-func groupLeader() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
-
-// awaitEnd is not offered by these systems.
-func awaitEnd(int) bool { return false }
+// inGroup makes a program a member of a process group, or with 0 the leader of one.
+func inGroup(group int) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pgid: group}
+}

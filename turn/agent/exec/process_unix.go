@@ -5,7 +5,6 @@ package exec
 import (
 	"os"
 	osexec "os/exec"
-	"strconv"
 	"syscall"
 )
 
@@ -16,26 +15,33 @@ const (
 
 // signal sends a signal to the whole group of the program.
 func (p *process) signal(s syscall.Signal) {
-	_ = syscall.Kill(-p.cmd.Process.Pid, s) // it may be empty
+	group := p.cmd.Process.Pid
+	if p.guard != nil {
+		group = p.guard.cmd.Process.Pid
+	}
+	_ = syscall.Kill(-group, s) // it may be empty
 }
 
-// guard kills a process group when the daemon ends without doing so itself. It is a shell
-// that waits for the end of a pipe whose other end only the daemon has.
+// guard leads the process group of a program, and kills it when the daemon ends without
+// doing so itself. It is a shell that waits for the end of a pipe whose other end the daemon
+// has, and a program until it is in the group: whenever the daemon is killed, nothing
+// escapes. As long as the guard is not released, the number of the group belongs to nobody else.
 type guard struct {
 	cmd  *osexec.Cmd
 	pipe *os.File
 }
 
-const guardScript = `read -r _; kill -s KILL -- "-$1"`
+// guardScript hears no signal that is meant for the program.
+const guardScript = `trap '' HUP INT QUIT TERM PIPE ALRM USR1 USR2; read -r _; kill -s KILL 0`
 
-// startGuard starts the guard of a group; nil where there is no shell.
-func startGuard(group int) *guard {
+// startGuard starts a guard; nil where there is no shell.
+func startGuard() *guard {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil
 	}
 	defer closeAll(r)
-	cmd := osexec.Command("/bin/sh", "-c", guardScript, "spool-guard", strconv.Itoa(group))
+	cmd := osexec.Command("/bin/sh", "-c", guardScript, "spool-guard")
 	cmd.Dir, cmd.Env, cmd.Stdin = "/", []string{}, r
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -43,6 +49,16 @@ func startGuard(group int) *guard {
 		return nil
 	}
 	return &guard{cmd, w}
+}
+
+// take makes a program that is to be started a member of the group; with no guard it leads
+// a group of its own.
+func (g *guard) take(program *osexec.Cmd) {
+	group := 0
+	if g != nil {
+		group = g.cmd.Process.Pid
+	}
+	program.SysProcAttr = inGroup(group)
 }
 
 // release ends the guard; the group is gone.
