@@ -15,12 +15,8 @@ func (m *Manager) Rollback(c Call, p protocol.ThreadRollbackParams, r Reply[prot
 		r(protocol.ThreadResult{}, protocol.InvalidParams("turns", "must be at least 1"))
 		return
 	}
-	newest, head, err := m.newestTurns(c, p.ThreadID, p.Turns)
-	if err != nil {
-		r(protocol.ThreadResult{}, m.storageErrorOf(err))
-		return
-	}
-	mutate(m, c, p.ThreadID, p.IdempotencyKey, r, func(t *Thread, x *change) (protocol.ThreadResult, error) {
+	find := func() (newestTurns, error) { return m.newestTurns(c, p.ThreadID, p.Turns) }
+	mutateFound(m, c, p.ThreadID, p.IdempotencyKey, r, find, func(t *Thread, x *change, newest newestTurns) (protocol.ThreadResult, error) {
 		var none protocol.ThreadResult
 		if err := t.mustNotBeEnded(); err != nil {
 			return none, err
@@ -28,51 +24,59 @@ func (m *Manager) Rollback(c Call, p protocol.ThreadRollbackParams, r Reply[prot
 		if t.run != nil {
 			return none, t.inProgress()
 		}
-		if now := t.st.Thread.HeadSeq; now != head {
+		if now := t.st.Thread.HeadSeq; now != newest.head {
 			e := protocol.Errorf(protocol.CodeConflict, "the thread has changed meanwhile; look again")
 			e.Data.HeadSeq = &now
 			return none, e
 		}
-		if len(newest) < p.Turns {
-			return none, protocol.InvalidParams("turns", "is more than the "+itoa(len(newest))+" turns that the thread has")
+		if len(newest.ids) < p.Turns {
+			return none, protocol.InvalidParams("turns", "is more than the "+itoa(len(newest.ids))+" turns that the thread has")
 		}
 		h := x.next("", "", "")
-		emit(x, protocol.EventThreadRolledBack, protocol.ThreadRolledBackEvent{Header: h, RemovedTurnIDs: newest})
-		x.batch.DropTurns = newest
-		t.st.Turns -= len(newest)
+		emit(x, protocol.EventThreadRolledBack, protocol.ThreadRolledBackEvent{Header: h, RemovedTurnIDs: newest.ids})
+		x.batch.DropTurns = newest.ids
+		t.st.Turns -= len(newest.ids)
 		t.st.LastEdit = h.Seq
 		x.touchActive()
 		return protocol.ThreadResult{Thread: t.header()}, nil
 	})
 }
 
-// newestTurns returns the ids of the turns that ran last, newest first, and the head that
-// this is true of.
-func (m *Manager) newestTurns(c Call, id string, n int) ([]string, uint64, error) {
+// newestTurns are the ids of the turns that ran last, newest first.
+type newestTurns struct {
+	ids  []string
+	head uint64 // of the thread when this was true
+}
+
+func (m *Manager) newestTurns(c Call, id string, n int) (newestTurns, error) {
+	var none newestTurns
 	t, err := m.lock(c.Context, id, c.Caller.User)
 	if err != nil {
-		return nil, 0, err
+		return none, err
 	}
 	v := t.view()
 	t.mu.Unlock()
 	if err := v.wait(c.Context); err != nil {
-		return nil, 0, err
+		return none, m.storageErrorOf(err)
 	}
 	entries, err := v.ran(c.Context, 0)
 	if err != nil {
-		return nil, 0, err
+		return none, m.storageErrorOf(err)
 	}
 	slices.Reverse(entries)
 	ids := make([]string, 0, n)
 	for _, e := range entries[:min(n, len(entries))] {
 		ids = append(ids, e.ID)
 	}
-	return ids, v.head, nil
+	return newestTurns{ids, v.head}, nil
 }
 
 // Fork begins a thread with the history of another: its ended turns up to upToTurnId, in
 // the order in which they ran, under new ids, and what was appended to it and waits.
 func (m *Manager) Fork(c Call, p protocol.ThreadForkParams, r Reply[protocol.ThreadResult]) {
+	r = claiming(m, c, r, func(res protocol.ThreadResult) (claim, bool) {
+		return claim{thread: res.Thread.ID, follow: wants(p.Subscribe), own: true, tools: p.Tools}, res.Replayed
+	})
 	once(m, c, p.ThreadID, p.IdempotencyKey, r, func(k *storage.KeyResult, r Reply[protocol.ThreadResult]) {
 		src, err := m.forkSource(c, p)
 		if err != nil {

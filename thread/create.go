@@ -11,6 +11,9 @@ import (
 
 // Start begins a thread.
 func (m *Manager) Start(c Call, p protocol.ThreadStartParams, r Reply[protocol.ThreadResult]) {
+	r = claiming(m, c, r, func(res protocol.ThreadResult) (claim, bool) {
+		return claim{thread: res.Thread.ID, follow: wants(p.Subscribe), own: true, tools: p.Tools}, res.Replayed
+	})
 	once(m, c, "", p.IdempotencyKey, r, func(k *storage.KeyResult, r Reply[protocol.ThreadResult]) {
 		t, err := m.create(c, p.ThreadOptions, nil)
 		if err != nil {
@@ -176,6 +179,13 @@ func (x *change) started(c Call, subscribe bool) {
 // GetOrCreate finds the newest active or paused thread of the caller with this identity
 // and agent, or begins one. However many ask at once, one thread is made.
 func (m *Manager) GetOrCreate(c Call, p protocol.ThreadStartParams, r Reply[protocol.ThreadGetOrCreateResult]) {
+	r = claiming(m, c, r, func(res protocol.ThreadGetOrCreateResult) (claim, bool) {
+		g := claim{thread: res.Thread.ID, follow: wants(p.Subscribe), own: true, tools: p.Tools}
+		if res.Resumed {
+			g.after = res.Thread.HeadSeq
+		}
+		return g, res.Replayed
+	})
 	once(m, c, "", p.IdempotencyKey, r, func(k *storage.KeyResult, r Reply[protocol.ThreadGetOrCreateResult]) {
 		t, created, err := m.findOrCreate(c, p)
 		if err != nil {

@@ -7,6 +7,13 @@ import (
 // Resume takes a thread up again: a paused one becomes active, it belongs to the caller's
 // connection from now on, and the caller is subscribed.
 func (m *Manager) Resume(c Call, p protocol.ThreadResumeParams, r Reply[protocol.ThreadSnapshot]) {
+	r = claiming(m, c, r, func(res protocol.ThreadSnapshot) (claim, bool) {
+		g := claim{thread: p.ThreadID, follow: wants(p.Subscribe), after: res.HeadSeq, own: true, tools: p.Tools}
+		if p.AfterSeq != nil {
+			g.after = *p.AfterSeq
+		}
+		return g, res.Replayed
+	})
 	mutate(m, c, p.ThreadID, p.IdempotencyKey, r, func(t *Thread, x *change) (protocol.ThreadSnapshot, error) {
 		if s := t.st.Thread.Status; s == protocol.StatusArchived || s == protocol.StatusEnded {
 			return protocol.ThreadSnapshot{}, t.mustBeActive()

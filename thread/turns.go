@@ -65,9 +65,15 @@ func (m *Manager) TurnRun(c Call, p protocol.TurnRunParams, r Reply[protocol.Tur
 			}
 		}
 	}
+	answer = claiming(m, c, answer, claimTurn)
 	mutate(m, c, p.ThreadID, p.IdempotencyKey, answer, func(t *Thread, x *change) (protocol.TurnRunResult, error) {
 		return t.accept(c, x, p)
 	})
+}
+
+// claimTurn is what a request that gave an input gives its connection.
+func claimTurn(res protocol.TurnRunResult) (claim, bool) {
+	return claim{thread: res.Turn.ThreadID, follow: true, turn: res.Turn.ID}, res.Replayed
 }
 
 // accept decides about an input.
@@ -279,6 +285,7 @@ func (t *Thread) userPending() bool {
 
 // TurnSteer gives an input to the running turn, which must be the expected one.
 func (m *Manager) TurnSteer(c Call, p protocol.TurnSteerParams, r Reply[protocol.TurnRunResult]) {
+	r = claiming(m, c, r, claimTurn)
 	mutateTurn(m, c, p.ThreadID, p.ExpectedTurnID, p.IdempotencyKey, r, func(t *Thread, x *change, known protocol.TurnStatus) (protocol.TurnRunResult, error) {
 		var none protocol.TurnRunResult
 		if p.ExpectedTurnID == "" {

@@ -130,7 +130,7 @@ func (s *streams) response(m *message) {
 			st.active, st.next, st.limit = true, 0, uint64(result.Int("thread.headSeq"))+1
 		}
 	case "turn/run", "turn/start", "turn/enqueue", "turn/steer":
-		if st := s.of(params.Str("threadId")); !st.active && !result.Bool("replayed") {
+		if st := s.of(params.Str("threadId")); !st.active {
 			st.active, st.next, st.limit = true, 0, 0
 		}
 	case "thread/unsubscribe":

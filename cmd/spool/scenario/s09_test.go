@@ -162,3 +162,36 @@ func TestS09_OtherRequests(t *testing.T) {
 		t.Errorf("what was steered once came %d times", n)
 	}
 }
+
+// A client that is cut off before it is answered repeats its requests over a new connection,
+// and needs nothing else to get what it asked for.
+func TestS09_NewConnection(t *testing.T) {
+	d := startDaemon(t)
+	for _, transport := range []string{"unix", "ws"} {
+		t.Run(transport, func(t *testing.T) {
+			start := p{"idempotencyKey": "start " + transport}
+			lost := d.Dial(transport)
+			thr := lost.Call("thread/start", start).Str("thread.id")
+			lost.Drop()
+
+			c := d.Dial(transport)
+			if r := c.Call("thread/start", start); !r.Bool("replayed") || r.Str("thread.id") != thr {
+				t.Fatalf("thread/start again answers %s", r)
+			}
+			c.Await("thread/started", p{"threadId": thr})
+			tn := c.Call("turn/run", s09Run("run", "/say one")(thr)).Str("turn.id")
+			c.Await("turn/completed", p{"turnId": tn})
+			c.Drop()
+
+			c = d.Dial(transport)
+			if r := c.Call("turn/run", s09Run("run", "/say one")(thr)); !r.Bool("replayed") || r.Str("turn.id") != tn {
+				t.Fatalf("turn/run again answers %s", r)
+			}
+			c.Await("turn/started", p{"turnId": tn})
+			if e := c.Await("turn/completed", p{"turnId": tn}); e.Body().Str("turn.text") != "one" {
+				t.Errorf("the new connection got %s", e.Body())
+			}
+			c.Close()
+		})
+	}
+}

@@ -97,7 +97,11 @@ func (l *lane) run(n int) {
 			l.dieInRecovery(plan)
 			i++
 		}
-		l.launch(l.armed(l.plan(i)))
+		faults := l.d.fault // the last one is not to die, and has no goroutine that waits for that
+		if i < n {
+			faults = l.armed(l.plan(i))
+		}
+		l.launch(faults)
 		l.check()
 	}
 }
