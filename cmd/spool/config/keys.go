@@ -48,7 +48,7 @@ var keys = table([]Key{
 	{Name: "limits.key_retention", Doc: "time idempotency keys are kept, at least 24h", field: func(c *Config) any { return &c.Limits.KeyRetention }},
 	{Name: "limits.checkpoint_bytes", Doc: "text between two checkpoints of an item in progress", field: func(c *Config) any { return &c.Limits.CheckpointBytes }},
 	{Name: "limits.checkpoint_interval", Doc: "longest time between them", field: func(c *Config) any { return &c.Limits.CheckpointInterval }},
-	{Name: "limits.disk_reserve", Doc: "free space below which new turns are refused; 0 switches that off", field: func(c *Config) any { return &c.Limits.DiskReserve }, zero: true},
+	{Name: "limits.disk_reserve", Doc: "free space below which nothing new is taken: threads, turns, items; 0 switches that off", field: func(c *Config) any { return &c.Limits.DiskReserve }, zero: true},
 })
 
 // table fills in the names of the variables.
