@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"sync"
 )
 
@@ -62,6 +63,9 @@ func encode(before []string, v any, after string) ([]byte, error) {
 	}
 	w.buf.Truncate(w.buf.Len() - 1) // the newline of Encoder
 	w.buf.WriteString(after)
+	if w.buf.Cap() > keepWriter {
+		return slices.Clip(w.buf.Bytes()), nil // nobody else writes into it any more
+	}
 	return bytes.Clone(w.buf.Bytes()), nil
 }
 

@@ -424,3 +424,23 @@ func TestInputThatIsTooLarge(t *testing.T) {
 		}
 	}, limits(thread.Limits{MaxItemBytes: 1000}))
 }
+
+// The preview is the start of what a user said first, in characters, not bytes.
+func TestPreview(t *testing.T) {
+	for said, want := range map[string]string{
+		"Hello":                  "Hello",
+		strings.Repeat("x", 120): strings.Repeat("x", 120),
+		strings.Repeat("x", 121): strings.Repeat("x", 119) + "…",
+		strings.Repeat("ü", 120): strings.Repeat("ü", 120),
+		strings.Repeat("€", 900): strings.Repeat("€", 119) + "…",
+	} {
+		inWorld(t, func(w *world) {
+			id := w.start(protocol.ThreadOptions{})
+			w.held(id, said).done(completes)
+			w.held(id, "later").done(completes)
+			if got := w.read(id).Thread.Preview; got != want {
+				t.Errorf("%.10q…: %q", said, got)
+			}
+		})
+	}
+}

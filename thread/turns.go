@@ -2,7 +2,6 @@ package thread
 
 import (
 	"errors"
-	"unicode/utf8"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
@@ -214,12 +213,23 @@ func (t *Thread) preview(in protocol.Input) {
 	if t.st.Thread.Preview != "" {
 		return
 	}
-	s := in.Text()
-	const most = 120
-	if utf8.RuneCountInString(s) > most {
-		s = string([]rune(s)[:most-1]) + "…"
+	t.st.Thread.Preview = shortened(in.Text(), 120)
+}
+
+// shortened returns s if it has at most so many characters, else its start and an ellipsis.
+// It looks no further than that.
+func shortened(s string, most int) string {
+	n, end := 0, 0
+	for i := range s {
+		switch n {
+		case most - 1:
+			end = i
+		case most:
+			return s[:end] + "…"
+		}
+		n++
 	}
-	t.st.Thread.Preview = s
+	return s
 }
 
 func (t *Thread) mustBeActive() error {
