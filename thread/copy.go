@@ -64,8 +64,9 @@ func (m *Manager) newestTurns(c Call, id string, n int) (newestTurns, error) {
 		return none, m.storageErrorOf(err)
 	}
 	slices.Reverse(entries)
-	ids := make([]string, 0, n)
-	for _, e := range entries[:min(n, len(entries))] {
+	entries = entries[:min(n, len(entries))]
+	ids := make([]string, 0, len(entries))
+	for _, e := range entries {
 		ids = append(ids, e.ID)
 	}
 	return newestTurns{ids, v.head}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -314,7 +315,9 @@ func TestRollback(t *testing.T) {
 		id := w.story()
 		w.subscribe(p, id, 0)
 		refused(t, protocol.CodeInvalidParams, w.m.Rollback, ann, protocol.ThreadRollbackParams{ThreadID: id})
-		refused(t, protocol.CodeInvalidParams, w.m.Rollback, ann, protocol.ThreadRollbackParams{ThreadID: id, Turns: 3})
+		for _, many := range []int{3, math.MaxInt} { // no memory is taken for what a client only claims
+			refused(t, protocol.CodeInvalidParams, w.m.Rollback, ann, protocol.ThreadRollbackParams{ThreadID: id, Turns: many})
+		}
 		do(t, w.m.Rollback, ann, protocol.ThreadRollbackParams{ThreadID: id, Turns: 1})
 		history, _ := w.held(id, "on").history()
 		same(t, "history", []string{"one", "Edited", "", "", "steered", "waits", "waits, too", "on"}, texts(history))
