@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -159,6 +162,78 @@ func TestServerBackupRefused(t *testing.T) {
 	}
 	if list := full.files(t); len(list) > 0 {
 		t.Errorf("there are %v", list)
+	}
+}
+
+// whenWhole is a context that ends when a backup has all its bytes, and no name yet.
+type whenWhole struct {
+	context.Context
+	partial string // a pattern
+	size    int64
+}
+
+// Err implements context.Context.
+func (w whenWhole) Err() error {
+	list, _ := filepath.Glob(w.partial)
+	for _, path := range list {
+		if st, err := os.Stat(path); err == nil && st.Size() >= w.size {
+			return context.Canceled
+		}
+	}
+	return nil
+}
+
+// TestServerBackupUnfetched takes a backup back when it is written: nobody will fetch it.
+func TestServerBackupUnfetched(t *testing.T) {
+	td := newTestDaemon(t)
+	td.talk(t, "hello")
+	size, err := td.d.bolt.Size(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := whenWhole{t.Context(), filepath.Join(td.data, backupsName, "*"+partialSuffix), size}
+	if _, err := td.d.backUp(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("it was taken back: %v", err)
+	}
+	if list := td.files(t); len(list) > 0 {
+		t.Errorf("there are %v", list)
+	}
+}
+
+// TestBackupGivenUp has the daemon know of it before the connection is closed, as it goes on
+// for one that only closes it.
+func TestBackupGivenUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	here, there := net.Pipe()
+	var methods []string
+	var daemon sync.WaitGroup
+	daemon.Go(func() {
+		defer there.Close()
+		for lines := bufio.NewScanner(there); lines.Scan(); {
+			e := protocol.ParseFrame(slices.Clone(lines.Bytes()))
+			methods = append(methods, e.Method)
+			answer := `{"at":"2026-01-02T03:04:05.678Z"}`
+			switch e.Method {
+			case protocol.MethodServerBackup.Name:
+				cancel()
+				continue
+			case protocol.MethodInitialize.Name:
+				answer = `{"serverInfo":{"name":"spool","protocolVersion":"` + protocol.Version + `"}}`
+			case protocol.EventInitialized.Name, protocol.EventCancelRequest.Name:
+				continue
+			}
+			if _, err := fmt.Fprintf(there, `{"jsonrpc":"2.0","id":%s,"result":%s}`+"\n", e.ID, answer); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if _, err := askBackup(ctx, here); !errors.Is(err, context.Canceled) {
+		t.Errorf("it was given up: %v", err)
+	}
+	daemon.Wait()
+	want := []string{"initialize", "initialized", "server/backup", "$/cancelRequest", "server/ping"}
+	if !slices.Equal(methods, want) {
+		t.Errorf("the daemon was told %v", methods)
 	}
 }
 
