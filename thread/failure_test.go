@@ -3,6 +3,7 @@ package thread_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -232,7 +233,9 @@ func TestDiskNearlyFull(t *testing.T) {
 		if w.m.AcceptingTurns() {
 			t.Error("turns are still accepted")
 		}
-		refused(t, protocol.CodeStorageUnavailable, w.m.Start, ann, protocol.ThreadStartParams{})
+		if e := refused(t, protocol.CodeStorageUnavailable, w.m.Start, ann, protocol.ThreadStartParams{}); !strings.Contains(e.Message, "limits.disk_reserve") || !strings.Contains(e.Data.Hint, "need not be restarted") {
+			t.Errorf("a person is told %q, %q", e.Message, e.Data.Hint)
+		}
 		refused(t, protocol.CodeStorageUnavailable, w.m.Fork, ann, protocol.ThreadForkParams{ThreadID: id})
 		refused(t, protocol.CodeStorageUnavailable, w.m.TurnRun, ann, input(id, "hi", protocol.BusyEnqueue))
 		refused(t, protocol.CodeStorageUnavailable, w.m.TurnSteer, ann, protocol.TurnSteerParams{ThreadID: id, ExpectedTurnID: h.in.Turn.ID, Input: protocol.TextInput("hm")})

@@ -197,7 +197,9 @@ func (m *Manager) refuseNew() error {
 		return err
 	}
 	if m.cfg.Full != nil && m.cfg.Full() {
-		return m.storageError(storage.ErrFull)
+		e := protocol.Errorf(protocol.CodeStorageUnavailable, "the disk has less free space than limits.disk_reserve keeps for what runs")
+		e.Data.Hint = "free some space and try again; the daemon need not be restarted, and what runs may end"
+		return e
 	}
 	return nil
 }
