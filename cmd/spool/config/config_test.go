@@ -90,6 +90,7 @@ func TestRefused(t *testing.T) {
 		{"table for a value", "[data]\nx = 1", `:1: data must be a text, not a table`},
 		{"value for a table", "limits = 3", `:1: limits must be a table, not a whole number`},
 		{"syntax", "a = 1\nb = \n", `config.toml:2: `},
+		{"nearly no time", "[limits]\nping_interval = '1us'", `limits.ping_interval must be at least 1ms`},
 		{"short retention", "[limits]\nkey_retention = '1h'", `limits.key_retention must be at least 24h`},
 		{"items and messages", "[limits]\nmax_item_bytes = '32MiB'", `limits.max_item_bytes: must be less than limits.max_message_bytes`},
 		{"kind", "[agents.a]\nkind = 'skript'", `:1: agents.a has the kind "skript", which this version does not know; it knows script, openai, exec; did you mean "script"?`},

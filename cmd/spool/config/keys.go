@@ -106,7 +106,7 @@ func (k Key) check(c *Config) error {
 		if k.Name == "limits.key_retention" && *v < 24*time.Hour {
 			return fmt.Errorf("must be at least 24h, because clients may repeat a request for that long")
 		}
-		return k.positive(int64(*v), "1ms")
+		return k.positive(v.Milliseconds(), "1ms")
 	}
 	return nil
 }
