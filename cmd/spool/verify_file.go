@@ -197,7 +197,14 @@ func advice(v *verified) string {
 		say = append(say, "Problems of the kinds index and leftover are repaired by spool verify --rebuild-indexes.")
 	}
 	if lost {
-		say = append(say, "The others cannot be repaired here: keep a copy of the file, and restore a backup if there is one. Threads that are not named are whole.")
+		which, rest := "This cannot be repaired here", ""
+		if repairable {
+			which = "The others cannot be repaired here"
+		}
+		if !kinds[storage.ProblemStructure] {
+			rest = " Threads that are not named are whole."
+		}
+		say = append(say, which+": keep a copy of the file, and restore a backup if there is one."+rest)
 	}
 	if kinds[storage.ProblemStructure] {
 		say = append(say, "Damaged pages often mean a failing disk.")

@@ -233,6 +233,21 @@ func TestVerifyExplains(t *testing.T) {
 	}
 }
 
+// TestVerifyPromisesNothing: of a file that cannot be read nobody knows which threads are whole.
+func TestVerifyPromisesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cut.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if code := Run(t.Context(), []string{"verify", path}, nil, &out, &out, []string{"HOME=" + t.TempDir(), "XDG_RUNTIME_DIR=" + t.TempDir()}); code != exitDamaged {
+		t.Errorf("exit code %d", code)
+	}
+	if strings.Contains(out.String(), "are whole") || !strings.Contains(out.String(), "restore a backup") {
+		t.Errorf("it says:\n%s", &out)
+	}
+}
+
 // spoilEvent changes an event of a thread.
 func spoilEvent(t *testing.T, path, thread string) {
 	t.Helper()
