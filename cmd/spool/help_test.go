@@ -46,6 +46,22 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// TestUnknownNames checks that names of nothing are refused, also by what cobra adds.
+func TestUnknownNames(t *testing.T) {
+	for line, want := range map[string]int{
+		"hlep": exitUsage, "threads lst": exitUsage, "help": exitOK, "help threads show": exitOK, "help nope": exitUsage,
+		"help threads lst": exitUsage, "completion": exitOK, "completion bsh": exitUsage, "completion bash": exitOK,
+	} {
+		var out, errs bytes.Buffer
+		if code := Run(t.Context(), strings.Fields(line), nil, &out, &errs, nil); code != want {
+			t.Errorf("spool %s: exit code %d: %s", line, code, &errs)
+		}
+		if (want == exitOK) == strings.Contains(errs.String(), "there is no command") {
+			t.Errorf("spool %s says %q", line, &errs)
+		}
+	}
+}
+
 func compareGolden(t *testing.T, path string, got []byte) {
 	t.Helper()
 	if *update {

@@ -81,6 +81,28 @@ func group(a *app, cmd *cobra.Command) {
 	}
 }
 
+// strict has the commands that cobra adds by itself refuse names that they do not know.
+func strict(a *app, root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			group(a, cmd)
+		case "help":
+			cmd.Run = nil
+			cmd.RunE = func(_ *cobra.Command, args []string) error {
+				about, rest, err := root.Find(args)
+				if err == nil && len(rest) == 0 {
+					return about.Help()
+				}
+				a.running = false
+				return fmt.Errorf("there is no command %q", strings.Join(append([]string{root.Name()}, args...), " "))
+			}
+		}
+	}
+}
+
 // newVersion prints the version.
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{

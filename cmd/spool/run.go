@@ -29,6 +29,7 @@ const (
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	a := newApp(stdin, stdout, stderr, env)
 	root := newRoot(a)
+	strict(a, root)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
