@@ -97,7 +97,7 @@ func (a *app) attach(ctx context.Context, t *sdk.Thread, opts *sdk.SubscribeOpti
 	s := &attachment{app: a, thread: t, mine: map[string]bool{}, echoed: map[string]bool{}}
 	end := s.printer()
 	s.snapshot(sub.Snapshot(), opts.AfterSeq != nil)
-	var lines <-chan string
+	var lines <-chan typed
 	if input {
 		lines = readLines(ctx, a.in)
 	}
@@ -141,32 +141,40 @@ func follow(ctx context.Context, sub *sdk.Subscription) <-chan happening {
 	return events
 }
 
+// typed is a line of the input, or why there are no more.
+type typed struct {
+	line string
+	err  error
+}
+
 // readLines gives out the lines of the input. Its goroutine may wait in a read until the
 // process ends.
-func readLines(ctx context.Context, in io.Reader) <-chan string {
-	lines := make(chan string)
+func readLines(ctx context.Context, in io.Reader) <-chan typed {
+	lines := make(chan typed)
+	give := func(t typed) {
+		select {
+		case lines <- t:
+		case <-ctx.Done():
+		}
+	}
 	go func() {
 		defer close(lines)
-		r := bufio.NewReader(in)
-		for {
-			line, err := r.ReadString('\n')
-			if strings.TrimSpace(line) != "" {
-				select {
-				case lines <- trimNewline(line):
-				case <-ctx.Done():
-					return
-				}
+		s := bufio.NewScanner(in)
+		s.Buffer(nil, maxStdin)
+		for ctx.Err() == nil && s.Scan() {
+			if line := s.Text(); strings.TrimSpace(line) != "" {
+				give(typed{line: line})
 			}
-			if err != nil {
-				return
-			}
+		}
+		if errors.Is(s.Err(), bufio.ErrTooLong) {
+			give(typed{err: fmt.Errorf("a line on standard input is longer than %s", size(maxStdin))})
 		}
 	}()
 	return lines
 }
 
 // loop handles what happens until there is nothing more to wait for.
-func (s *attachment) loop(ctx context.Context, events <-chan happening, lines <-chan string, ctrlC <-chan os.Signal) error {
+func (s *attachment) loop(ctx context.Context, events <-chan happening, lines <-chan typed, ctrlC <-chan os.Signal) error {
 	ended := false // the input
 	for {
 		if ended && (isTerminal(s.app.in) || len(s.mine) == 0) {
@@ -180,12 +188,14 @@ func (s *attachment) loop(ctx context.Context, events <-chan happening, lines <-
 			if s.handle(h.event) {
 				return nil
 			}
-		case line, ok := <-lines:
+		case in, ok := <-lines:
 			if !ok {
 				ended, lines = true, nil
-			} else if s.app.asker.offer(line) {
+			} else if in.err != nil {
+				return in.err
+			} else if s.app.asker.offer(in.line) {
 				continue
-			} else if err := s.enqueue(ctx, line); err != nil {
+			} else if err := s.enqueue(ctx, in.line); err != nil {
 				return err
 			}
 		case <-ctrlC:
