@@ -280,3 +280,19 @@ func TestEncodeDeltaAllocates(t *testing.T) {
 		t.Errorf("%v allocations, want 1", n)
 	}
 }
+
+// What is counted is what is written.
+func FuzzStringSize(f *testing.F) {
+	for _, s := range []string{"", "plain", "\"\\\b\f\n\r\t\x00\x1f\x7f", "<&>", "üß€😀", "\u2028\u2029\ufffd", "\xff\xc3(\xed\xa0\x80", "12345678\x01"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		written, err := Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := StringSize(s); n != len(written) {
+			t.Errorf("%d bytes are counted for %q, %d are written", n, s, len(written))
+		}
+	})
+}

@@ -29,7 +29,8 @@ type Config struct {
 // Limits are the bounds of threads. A zero is its default.
 type Limits struct {
 	MaxQueued          int           // waiting turns of a thread; 1000
-	MaxItemBytes       int64         // text of an item; 4 MiB
+	MaxItemBytes       int64         // what an item holds, as it is written; 4 MiB
+	MaxMessageBytes    int64         // of a message, at least four items; 16 MiB
 	InterruptGrace     time.Duration // until a turn is ended without its agent; 5 s
 	CheckpointBytes    int           // text between two checkpoints of an item; 64 KiB
 	CheckpointInterval time.Duration // and the longest time between them; 500 ms

@@ -12,8 +12,12 @@ import (
 // Approve asks for permission; see turn.Emitter.
 func (r *run) Approve(ctx context.Context, ap turn.Approval) (bool, error) {
 	t := r.t
+	if ap.ScopeKey == "" {
+		ap.ScopeKey = ap.Kind + ":" + ap.Operation
+	}
+	ap.Target = validJSON(ap.Target)
 	t.mu.Lock()
-	if err := r.mayAsk(len(ap.Operation) + len(ap.Target) + len(ap.ScopeKey) + len(ap.Reason)); err != nil {
+	if err := r.mayAsk(written(ap, 1)); err != nil {
 		t.mu.Unlock()
 		return false, err
 	}
@@ -35,9 +39,6 @@ func accepted(decision string) bool {
 func (r *run) askApproval(ap turn.Approval) *ask {
 	t := r.t
 	x := t.begin()
-	if ap.ScopeKey == "" {
-		ap.ScopeKey = ap.Kind + ":" + ap.Operation
-	}
 	item := r.prepare(protocol.Item{
 		Type: protocol.ItemApproval, ApprovalID: protocol.NewID(protocol.PrefixApproval), Kind: approvalKind(ap.Kind),
 		Operation: ap.Operation, Target: ap.Target, ScopeKey: ap.ScopeKey, Reason: ap.Reason,

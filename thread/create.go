@@ -126,12 +126,13 @@ func (m *Manager) newHeader(c Call, o protocol.ThreadOptions) (protocol.Thread, 
 		return none, err
 	}
 	now := protocol.Now()
-	return protocol.Thread{
+	h := protocol.Thread{
 		ID: protocol.NewID(protocol.PrefixThread), Agent: name, Status: protocol.StatusActive, Title: o.Title,
 		Owner: c.Caller.User, Identity: o.Identity, CreatedAt: now, UpdatedAt: now, LastActiveAt: now,
 		Lifetime: lifetime, QueuePolicy: newPolicy(o.QueuePolicy), Mode: o.Mode,
 		Config: protocol.Object{}.Merge(o.Config), Metadata: protocol.Object{}.Merge(o.Metadata), Generation: 1,
-	}, nil
+	}
+	return h, m.checkHeader(&h)
 }
 
 // newLifetime fills in what is absent.

@@ -22,6 +22,9 @@ type openItem struct {
 	saved  int      // how much of buf is in checkpoints
 	whole  bool     // the next checkpoint holds all of it, not only what is new
 	pieces []string // ids of its checkpoints
+
+	size    int // what it takes when it is written, with counted bytes of buf; see noRoom
+	counted int
 }
 
 // snapshot returns the item as it is now.
@@ -75,6 +78,7 @@ func (r *run) prepare(item protocol.Item, at protocol.Time) protocol.Item {
 func (r *run) Begin(init protocol.Item) turn.Item {
 	t := r.lock()
 	defer t.mu.Unlock()
+	sanitize(&init)
 	if t.run != r || r.tooLarge(int64(size(&init))) {
 		return &openItem{r: r, closed: true, item: init}
 	}
@@ -85,9 +89,10 @@ func (r *run) begun(init protocol.Item) *openItem {
 	x := r.t.begin()
 	item := r.prepare(init, x.at)
 	item.Status = protocol.ItemInProgress
-	it := &openItem{r: r, item: item, whole: true}
+	it := &openItem{r: r, item: item, whole: true, size: size(&item)}
 	it.buf = append(it.buf, item.Text...)
 	it.buf = append(it.buf, item.Output...)
+	it.counted = len(it.buf)
 	r.items = append(r.items, it)
 	emit(x, protocol.EventItemStarted, protocol.ItemEvent{Header: x.next(r.turn.ID, item.ID, r.turn.TraceID), Item: item})
 	it.item.Text, it.item.Output = "", ""
@@ -102,6 +107,7 @@ func (r *run) Add(item protocol.Item) protocol.Item {
 	if t.run != r {
 		return item
 	}
+	sanitize(&item)
 	if r.tooLarge(int64(size(&item))) {
 		return item
 	}
@@ -132,7 +138,7 @@ func (it *openItem) Append(text string) {
 	text = strings.ToValidUTF8(text, "\uFFFD") // as it is encoded: offsets count what is sent
 	t := r.lock()
 	defer t.mu.Unlock()
-	if t.run != r || it.closed || text == "" || r.tooLarge(int64(len(it.buf)+len(text))) {
+	if t.run != r || it.closed || text == "" || it.noRoom(text) {
 		return
 	}
 	n, ok := deltaOf(it.item.Type)
@@ -216,15 +222,6 @@ func (x *change) completeFinal(it *openItem) {
 	emit(x, protocol.EventItemCompleted, protocol.ItemEvent{Header: x.next(r.turn.ID, it.item.ID, r.turn.TraceID), Item: it.item})
 }
 
-// tooLarge fails the turn where an item would hold more than it may.
-func (r *run) tooLarge(n int64) bool {
-	if n <= r.t.m.limits.MaxItemBytes {
-		return false
-	}
-	r.stop(turn.ErrOutputTooLarge)
-	return true
-}
-
 // Steer waits for the next message that was sent into the turn.
 func (r *run) Steer(ctx context.Context) (protocol.Item, error) {
 	for {
@@ -306,7 +303,7 @@ func (r *run) Usage(u protocol.Usage) {
 func (r *run) Plan(entries []protocol.PlanEntry) {
 	t := r.lock()
 	defer t.mu.Unlock()
-	if t.run != r {
+	if t.run != r || r.tooLarge(int64(written(entries, len(entries)))) {
 		return
 	}
 	if r.plan == nil {
@@ -323,7 +320,7 @@ func (r *run) Plan(entries []protocol.PlanEntry) {
 func (r *run) Event(kind, text string) {
 	t := r.lock()
 	defer t.mu.Unlock()
-	if t.run != r {
+	if t.run != r || r.tooLarge(int64(protocol.StringSize(kind)+protocol.StringSize(text))) {
 		return
 	}
 	live(t, nil, tellLive, protocol.EventSystemNews, protocol.SystemEvent{Header: r.header(""), Kind: kind, Text: text})

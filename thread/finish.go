@@ -2,7 +2,6 @@ package thread
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
@@ -104,17 +103,6 @@ func (x *change) closeItems(r *run, out turn.Outcome) {
 			x.completeItem(it)
 		}
 	}
-}
-
-// text is the text of all agent messages of the turn, as Turn.Text has it.
-func (r *run) text() string {
-	var texts []string
-	for _, it := range r.items {
-		if it.item.Type == protocol.ItemAgentMessage && it.item.Text != "" {
-			texts = append(texts, it.item.Text)
-		}
-	}
-	return strings.Join(texts, "\n\n")
 }
 
 // terminal emits the one terminal event of a turn. queue is set where the turn never ran.

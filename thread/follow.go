@@ -25,6 +25,9 @@ func (m *Manager) Resume(c Call, p protocol.ThreadResumeParams, r Reply[protocol
 			return protocol.ThreadSnapshot{}, err
 		}
 		res := t.snapshot()
+		if err := m.checkSnapshot(&res); err != nil {
+			return protocol.ThreadSnapshot{}, err
+		}
 		x.takenUp(c, false)
 		x.bindNamed(c, p.Tools)
 		if wants(p.Subscribe) && c.Peer != nil {
@@ -60,6 +63,10 @@ func (m *Manager) Subscribe(c Call, p protocol.ThreadSubscribeParams, r Reply[pr
 	res := t.snapshot()
 	if p.AfterSeq != nil {
 		res.ActiveTurn = nil // the replay and the snapshots behind it say the same
+	}
+	if err := m.checkSnapshot(&res); err != nil {
+		r(protocol.ThreadSnapshot{}, err)
+		return
 	}
 	x := t.begin()
 	if c.Peer != nil {

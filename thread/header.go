@@ -31,7 +31,13 @@ func (m *Manager) updateHeader(c Call, id, key, field string, r Reply[protocol.T
 		if err := t.mustNotBeEnded(); err != nil {
 			return protocol.ThreadResult{}, err
 		}
-		if err := set(t); err != nil {
+		before := t.st.Thread
+		err := set(t)
+		if err == nil {
+			err = m.checkHeader(&t.st.Thread)
+		}
+		if err != nil {
+			t.st.Thread = before
 			return protocol.ThreadResult{}, err
 		}
 		x.updated(field)
@@ -95,13 +101,9 @@ func (m *Manager) ConfigUpdate(c Call, p protocol.ThreadConfigUpdateParams, r Re
 		if err != nil {
 			return err
 		}
-		old := t.st.Thread.Config
 		t.st.Thread.Config = merged
-		if _, _, err := t.effective(nil, ""); err != nil {
-			t.st.Thread.Config = old
-			return err
-		}
-		return nil
+		_, _, err = t.effective(nil, "")
+		return err
 	})
 }
 

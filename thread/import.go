@@ -38,6 +38,11 @@ func (m *Manager) imported(c Call, p protocol.ThreadImportParams) (protocol.Thre
 	if len(j.events) == 0 {
 		return none, nil, protocol.InvalidParams("events", "must begin with thread/started or thread/reset")
 	}
+	for _, id := range append([]string{j.running}, j.queue...) {
+		if tn := j.turns[id]; m.checkTurn(&tn) != nil {
+			return none, nil, protocol.InvalidParams("events", "have turn "+id+", which is larger than a turn may be")
+		}
+	}
 	if m.agents[j.header.Agent] == nil {
 		return none, nil, protocol.Errorf(protocol.CodeAgentNotFound, "the journal's thread uses the agent %s, which is not configured here", quote(j.header.Agent))
 	}

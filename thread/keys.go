@@ -65,6 +65,12 @@ func once[R any](m *Manager, c Call, thread, key string, r Reply[R], do func(*st
 		return
 	}
 	k := &storage.KeyResult{Owner: scope.owner, Thread: thread, Key: key, Hash: c.Hash, At: int64(protocol.Now())}
+	returned := false
+	defer func() {
+		if !returned { // it panicked, and will answer nobody
+			m.keys.release(scope, nil, errors.New("the request with this idempotencyKey crashed"))
+		}
+	}()
 	do(k, func(result R, err error) {
 		var raw []byte
 		if err == nil {
@@ -73,6 +79,7 @@ func once[R any](m *Manager, c Call, thread, key string, r Reply[R], do func(*st
 		m.keys.release(scope, raw, err)
 		r(result, err)
 	})
+	returned = true
 }
 
 func errKeyMismatch() error {

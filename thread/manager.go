@@ -95,6 +95,9 @@ func (l Limits) withDefaults() Limits {
 	if l.MaxItemBytes <= 0 {
 		l.MaxItemBytes = 4 << 20
 	}
+	if l.MaxMessageBytes <= 0 {
+		l.MaxMessageBytes = 4 * max(l.MaxItemBytes, 4<<20)
+	}
 	setTime(&l.InterruptGrace, 5*time.Second)
 	setTime(&l.CheckpointInterval, 500*time.Millisecond)
 	setTime(&l.IdleUnload, 5*time.Minute)

@@ -11,9 +11,8 @@ import (
 // Ask asks the user; see turn.Emitter.
 func (r *run) Ask(ctx context.Context, questions []protocol.Question) (map[string]protocol.Answer, error) {
 	t := r.t
-	text, _ := protocol.Marshal(questions)
 	t.mu.Lock()
-	if err := r.mayAsk(len(text)); err != nil {
+	if err := r.mayAsk(written(questions, len(questions))); err != nil {
 		t.mu.Unlock()
 		return nil, err
 	}

@@ -58,6 +58,9 @@ func (m *Manager) QueueUpdate(c Call, p protocol.QueueUpdateParams, r Reply[prot
 		}
 		tn := *t.queued[p.TurnID]
 		tn.Input, tn.Position = p.Input, t.st.Queue.Position(p.TurnID)
+		if err := m.checkTurn(&tn); err != nil {
+			return err
+		}
 		if err := t.st.Queue.Edited(p.TurnID); err != nil {
 			return err
 		}

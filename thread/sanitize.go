@@ -34,18 +34,3 @@ func validJSON(raw json.RawMessage) json.RawMessage {
 	s, _ := protocol.Marshal(string(raw))
 	return s
 }
-
-// size is about what the item takes when it is encoded.
-func size(item *protocol.Item) int {
-	n := len(item.Text) + len(item.Output) + len(item.Content) + len(item.Arguments) + len(item.State) + len(item.Citations)
-	if item.Result != nil {
-		n += len(item.Result.Structured)
-		for _, p := range item.Result.Content {
-			n += len(p.Text) + len(p.Data) + len(p.Content)
-		}
-	}
-	for _, c := range item.Changes {
-		n += len(c.Diff)
-	}
-	return n
-}

@@ -24,7 +24,7 @@ type toolCall struct {
 func (r *run) Call(ctx context.Context, c turn.ToolCall) (protocol.ToolCallResult, error) {
 	t := r.t
 	t.mu.Lock()
-	if err := r.mayAsk(len(c.Arguments)); err != nil {
+	if err := r.mayAsk(written(c.Tool, 1) + written(c.Namespace, 1) + len(validJSON(c.Arguments))); err != nil {
 		t.mu.Unlock()
 		return protocol.ToolCallResult{}, err
 	}

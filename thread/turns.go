@@ -95,6 +95,9 @@ func (t *Thread) accept(c Call, x *change, p protocol.TurnRunParams) (protocol.T
 		return t.steer(c, x, draft), nil
 	}
 	tn := t.newTurn(draft)
+	if err := t.m.checkTurn(&tn); err != nil {
+		return none, err
+	}
 	how, err := t.st.Queue.Accept(tn.ID, p.IfBusy, t.m.limits.MaxQueued)
 	if err != nil {
 		return none, t.queueError(err)
@@ -117,16 +120,8 @@ func (t *Thread) accept(c Call, x *change, p protocol.TurnRunParams) (protocol.T
 	return protocol.TurnRunResult{Disposition: how, Turn: tn}, nil
 }
 
-// checkInput refuses an input of which a message would be larger than an item may be.
-func (m *Manager) checkInput(in protocol.Input) error {
-	for _, msg := range in {
-		item := messageItem(msg, "")
-		if int64(size(&item)) > m.limits.MaxItemBytes {
-			return protocol.InvalidParams("input", "has a message that is larger than limits.maxItemBytes, "+itoa(int(m.limits.MaxItemBytes)))
-		}
-	}
-	return nil
-}
+// maxTraceID bounds the id that is in every event of a turn, in bytes.
+const maxTraceID = 256
 
 // draft checks what a client asks of a turn.
 func (t *Thread) draft(c Call, p protocol.TurnInput) (turnDraft, error) {
@@ -138,6 +133,9 @@ func (t *Thread) draft(c Call, p protocol.TurnInput) (turnDraft, error) {
 		return turnDraft{}, err
 	}
 	trace := p.TraceID
+	if len(trace) > maxTraceID {
+		return turnDraft{}, protocol.InvalidParams("traceId", "must not be longer than "+itoa(maxTraceID)+" bytes")
+	}
 	if trace == "" {
 		trace = c.Caller.TraceID
 	}
@@ -321,13 +319,16 @@ func (m *Manager) TurnSteer(c Call, p protocol.TurnSteerParams, r Reply[protocol
 		if t.queued[p.ExpectedTurnID] != nil || p.IfEnded == protocol.EndedReject {
 			return none, notRunning(p.ExpectedTurnID, t.statusOf(p.ExpectedTurnID, known))
 		}
-		return t.lateSteer(c, x, draft), nil
+		return t.lateSteer(c, x, draft)
 	})
 }
 
 // lateSteer accepts a steer whose turn has ended: at the head of the queue, or at once.
-func (t *Thread) lateSteer(c Call, x *change, d turnDraft) protocol.TurnRunResult {
+func (t *Thread) lateSteer(c Call, x *change, d turnDraft) (protocol.TurnRunResult, error) {
 	tn := t.newTurn(d)
+	if err := t.m.checkTurn(&tn); err != nil {
+		return protocol.TurnRunResult{}, err
+	}
 	x.touchActive()
 	x.join(c)
 	how := t.st.Queue.PushFirst(tn.ID)
@@ -337,7 +338,7 @@ func (t *Thread) lateSteer(c Call, x *change, d turnDraft) protocol.TurnRunResul
 	} else {
 		tn = x.queueTurn(tn)
 	}
-	return protocol.TurnRunResult{Disposition: how, Turn: tn}
+	return protocol.TurnRunResult{Disposition: how, Turn: tn}, nil
 }
 
 func notRunning(id string, status protocol.TurnStatus) error {

@@ -16,6 +16,9 @@ import (
 // maxErrorText bounds the message of a turn's error, in bytes.
 const maxErrorText = 4096
 
+// maxErrorDetails bounds its details, in bytes; larger ones are left out.
+const maxErrorDetails = 64 << 10
+
 // Cancelled is the cause of a context that was cancelled because the turn was: give it to
 // a [context.CancelCauseFunc].
 type Cancelled struct {
@@ -127,7 +130,7 @@ func failureOf(err error) *protocol.TurnError {
 		if e.Code != "" {
 			f.Code = e.Code
 		}
-		if json.Valid(e.Details) {
+		if len(e.Details) <= maxErrorDetails && json.Valid(e.Details) {
 			f.Details = e.Details
 		}
 	}

@@ -110,7 +110,7 @@ func (d *daemon) openManager(ctx context.Context, env config.Env) error {
 	d.manager, err = thread.Open(ctx, thread.Config{
 		Store: store, Ephemeral: mem.New(), Agents: specs, Default: d.config.Default, Log: d.log, Full: d.full,
 		Limits: thread.Limits{
-			MaxQueued: l.MaxQueued, MaxItemBytes: int64(l.MaxItemBytes), InterruptGrace: l.InterruptGrace,
+			MaxQueued: l.MaxQueued, MaxItemBytes: int64(l.MaxItemBytes), MaxMessageBytes: int64(l.MaxMessageBytes), InterruptGrace: l.InterruptGrace,
 			CheckpointBytes: int(l.CheckpointBytes), CheckpointInterval: l.CheckpointInterval,
 			IdleUnload: l.IdleUnload, KeyRetention: l.KeyRetention,
 		},

@@ -137,8 +137,8 @@ func (c *Config) finish(env Env, p *problems) {
 	}
 	c.finishAgents(env, p)
 	l := &c.Limits
-	if l.MaxItemBytes >= l.MaxMessageBytes {
-		p.add("limits.max_item_bytes", "must be less than limits.max_message_bytes (%d), because an item travels in a message", l.MaxMessageBytes)
+	if l.MaxItemBytes > l.MaxMessageBytes/4 {
+		p.add("limits.max_item_bytes", "must be at most a quarter of limits.max_message_bytes (%d), because an item travels in messages, together with others", l.MaxMessageBytes)
 	}
 }
 

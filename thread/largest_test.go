@@ -1,0 +1,209 @@
+package thread_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"pgregory.net/rapid"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/thread"
+	"github.com/spoolhq/spool/turn"
+)
+
+// TestNoEventIsLongerThanAMessage has clients and agents say as much as they like, in
+// characters that are written with one byte and with six. What is accepted makes no event
+// that a client could not take.
+func TestNoEventIsLongerThanAMessage(t *testing.T) { checkInBubble(t, playLargest) }
+
+const largestMessage, largestItem = 1 << 20, 256 << 10
+
+// largest is one play.
+type largest struct {
+	*world
+	id    string
+	peer  *peer
+	held  *held
+	turns int
+}
+
+func playLargest(rt *rapid.T) {
+	w := newWorld(rt, limits(thread.Limits{MaxItemBytes: largestItem, MaxMessageBytes: largestMessage}))
+	defer w.close()
+	s := &largest{world: w, id: w.start(protocol.ThreadOptions{}), peer: w.connect("ann")}
+	w.subscribe(s.peer, s.id, 0)
+	rt.Repeat(map[string]func(*rapid.T){
+		"":        func(rt *rapid.T) { s.look(rt) },
+		"run":     s.playRun,
+		"say":     s.playSay,
+		"add":     s.playAdd,
+		"end":     s.playEnd,
+		"append":  s.playAppend,
+		"replace": s.playReplace,
+		"update":  s.playUpdate,
+	})
+}
+
+// much is a text that is written with up to three fifths more than an item may have.
+func much(rt *rapid.T) string {
+	char := rapid.SampledFrom([]string{"a", `"`, "\x01", "€"}).Draw(rt, "char")
+	n := rapid.IntRange(0, 7).Draw(rt, "size") * largestItem / 6
+	return strings.Repeat(char, n/protocol.StringSize(char))
+}
+
+func object(rt *rapid.T) protocol.Object {
+	raw, _ := protocol.Marshal(much(rt))
+	return protocol.Object{"much": raw}
+}
+
+func (s *largest) playRun(rt *rapid.T) {
+	if s.held != nil {
+		rt.Skip("it is busy")
+	}
+	p := input(s.id, "", "")
+	p.Input = nil
+	for range rapid.IntRange(1, 6).Draw(rt, "messages") {
+		p.Input = append(p.Input, protocol.TextInput(much(rt)+"!")[0])
+	}
+	p.Sender = &protocol.Sender{Name: much(rt)}
+	if res, err := try(s.m.TurnRun, by("ann"), p); err == nil {
+		s.held = s.with(res.Turn.ID)
+		s.turns++
+	}
+}
+
+func (s *largest) playSay(rt *rapid.T) {
+	if s.held == nil {
+		rt.Skip("nothing runs")
+	}
+	text, more := much(rt), much(rt)
+	typ := rapid.SampledFrom([]protocol.ItemType{protocol.ItemAgentMessage, protocol.ItemReasoning, protocol.ItemCommandExecution}).Draw(rt, "type")
+	s.held.step(func(out turn.Emitter) {
+		it := out.Begin(protocol.Item{Type: typ, Metadata: object(rt)})
+		it.Append(text)
+		it.Append(more)
+		it.Complete(nil)
+	})
+	s.over()
+}
+
+func (s *largest) playAdd(rt *rapid.T) {
+	if s.held == nil {
+		rt.Skip("nothing runs")
+	}
+	text, meta := much(rt), object(rt)
+	raw, _ := protocol.Marshal(text)
+	s.held.step(func(out turn.Emitter) {
+		switch rapid.IntRange(0, 4).Draw(rt, "what") {
+		case 0:
+			out.Plan([]protocol.PlanEntry{{Text: text}})
+		case 1:
+			out.Event("news", text)
+		case 2:
+			out.Add(protocol.Item{Type: protocol.ItemNotice, Kind: "x", Text: text, Extra: meta})
+		case 3:
+			out.Add(protocol.Item{Type: protocol.ItemReasoning, Citations: json.RawMessage(text), Text: text})
+		case 4:
+			it := out.Begin(protocol.Item{Type: protocol.ItemState, Kind: "x", State: json.RawMessage(`{}`)})
+			it.Patch(append(append([]byte(`{"a":`), raw...), '}'))
+			it.Patch(append(append([]byte(`{"b":`), raw...), '}'))
+			it.Complete(func(final *protocol.Item) { final.Metadata = meta })
+		}
+	})
+	s.over()
+}
+
+func (s *largest) playEnd(rt *rapid.T) {
+	if s.held == nil {
+		rt.Skip("nothing runs")
+	}
+	text, object := much(rt), object(rt)
+	s.held.finish(func() error {
+		switch rapid.IntRange(0, 2).Draw(rt, "end") {
+		case 0:
+			return nil
+		case 1:
+			return errors.New(text)
+		default:
+			details, _ := protocol.Marshal(object)
+			return &turn.Error{Message: text, Details: details}
+		}
+	})
+	s.over()
+}
+
+// over notes the end of a turn, of which some fail as they say too much.
+func (s *largest) over() {
+	synctest.Wait()
+	select {
+	case <-s.held.over:
+		s.held = nil
+		_, _ = try(s.m.QueueResume, by("ann"), protocol.QueueParams{ThreadID: s.id})
+	default:
+	}
+}
+
+func (s *largest) many(rt *rapid.T) []protocol.NewItem {
+	items := make([]protocol.NewItem, 0, 9)
+	for range rapid.IntRange(1, 9).Draw(rt, "items") {
+		raw, _ := protocol.Marshal(protocol.Item{Type: protocol.ItemAgentMessage, Text: much(rt)})
+		items = append(items, raw)
+	}
+	return items
+}
+
+func (s *largest) playAppend(rt *rapid.T) {
+	p := protocol.ThreadItemsAppendParams{ThreadID: s.id, Items: s.many(rt)}
+	if rapid.Bool().Draw(rt, "steer") {
+		p.Deliver = protocol.DeliverSteer
+	}
+	_, _ = try(s.m.ItemsAppend, by("ann"), p)
+	if s.held != nil {
+		s.held.step(func(out turn.Emitter) {
+			for taken := true; taken; {
+				_, taken = out.Steered()
+			}
+		})
+	}
+	synctest.Wait()
+}
+
+func (s *largest) playReplace(rt *rapid.T) {
+	p := protocol.ThreadItemsReplaceParams{ThreadID: s.id, Items: s.many(rt), ExpectedSeq: s.read(s.id).Thread.HeadSeq}
+	_, _ = try(s.m.ItemsReplace, by("ann"), p)
+	synctest.Wait()
+}
+
+func (s *largest) playUpdate(rt *rapid.T) {
+	patch, _ := protocol.Marshal(object(rt))
+	if rapid.Bool().Draw(rt, "config") {
+		_, _ = try(s.m.ConfigUpdate, by("ann"), protocol.ThreadConfigUpdateParams{ThreadID: s.id, Config: patch})
+	} else {
+		_, _ = try(s.m.MetadataUpdate, by("ann"), protocol.ThreadMetadataUpdateParams{ThreadID: s.id, Metadata: patch})
+	}
+	synctest.Wait()
+}
+
+// look checks what the client got, and that the thread can be given away.
+func (s *largest) look(rt *rapid.T) {
+	for _, f := range s.peer.take(rt) {
+		if len(f) > largestMessage {
+			rt.Fatalf("an event has %d bytes: %.200s", len(f), f)
+		}
+	}
+	var fork protocol.ThreadForkParams
+	fork.ThreadID = s.id
+	if s.turns == 0 || s.turns%4 != 0 {
+		return
+	}
+	s.turns++
+	forked := do(rt, s.m.Fork, by("ann"), fork).Thread.ID
+	for _, raw := range s.export(forked) {
+		if len(raw) > largestMessage {
+			rt.Fatalf("an event of the fork has %d bytes: %.200s", len(raw), raw)
+		}
+	}
+}
