@@ -62,21 +62,12 @@ func (t *Thread) turnAt(ctx context.Context, id string, seq uint64) (protocol.Tu
 		return protocol.Turn{}, err
 	}
 	var tn protocol.Turn
-	if raw := protocol.Member(env.Params, "turn"); raw != nil {
-		if err := json.Unmarshal(raw, &tn); err != nil {
-			return tn, t.unreadable(seq, err)
-		}
+	raw, err := turnIn(env, id)
+	if err == nil {
+		err = json.Unmarshal(raw, &tn)
 	}
-	var updated []protocol.Turn
-	if raw := protocol.Member(env.Params, "updated"); raw != nil {
-		if err := json.Unmarshal(raw, &updated); err != nil {
-			return tn, t.unreadable(seq, err)
-		}
-	}
-	for _, u := range updated {
-		if u.ID == id {
-			return u, nil
-		}
+	if err != nil {
+		return tn, t.unreadable(seq, err)
 	}
 	return tn, nil
 }
@@ -106,17 +97,19 @@ func (t *Thread) readPending(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var stored []json.RawMessage
 	for _, ref := range t.st.Pending {
 		seq := max(ref.Seq, edits[ref.ID])
-		item, ok, err := t.changedItem(ctx, seq, ref.ID)
+		item, err := t.changedItem(ctx, seq, ref.ID)
 		if err != nil {
 			return err
 		}
-		if ok {
-			t.pending = append(t.pending, item)
+		if item != nil {
+			stored = append(stored, item)
 		}
 	}
-	return nil
+	t.pending, err = decoded[protocol.Item](t, stored)
+	return err
 }
 
 // edits returns which of some items were changed, and where.
@@ -128,20 +121,20 @@ func (t *Thread) edits(ctx context.Context, items []string) (map[string]uint64, 
 	return t.store.Edits(ctx, t.id, items...)
 }
 
-// changedItem returns an item as a thread/items/changed event has it.
-func (t *Thread) changedItem(ctx context.Context, seq uint64, id string) (protocol.Item, bool, error) {
+// changedItem returns an item as a thread/items/changed event has it, nil for none.
+func (t *Thread) changedItem(ctx context.Context, seq uint64, id string) (json.RawMessage, error) {
 	env, err := t.eventAt(ctx, seq)
 	if err != nil {
-		return protocol.Item{}, false, err
+		return nil, err
 	}
-	var p protocol.ItemsChangedEvent
-	if err := json.Unmarshal(env.Params, &p); err != nil {
-		return protocol.Item{}, false, fmt.Errorf("event %d of %s: %w", seq, t.id, err)
+	changes, err := changesIn(env)
+	if err != nil {
+		return nil, t.unreadable(seq, err)
 	}
-	for _, c := range p.Changes {
+	for _, c := range changes {
 		if c.ItemID == id {
-			return c.Item, true, nil
+			return c.Item, nil
 		}
 	}
-	return protocol.Item{}, false, nil
+	return nil, nil
 }

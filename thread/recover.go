@@ -166,7 +166,11 @@ func (r *run) restoreItems(ctx context.Context, head uint64) error {
 	if err != nil {
 		return err
 	}
-	items, err := r.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return r.t.eventAt(ctx, seq) })
+	stored, err := r.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return r.t.eventAt(ctx, seq) })
+	if err != nil {
+		return err
+	}
+	items, err := decoded[protocol.Item](r.t, stored)
 	if err != nil {
 		return err
 	}
