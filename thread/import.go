@@ -45,7 +45,7 @@ func (m *Manager) imported(c Call, p protocol.ThreadImportParams) (protocol.Thre
 		return none, nil, err
 	}
 	j.header.Owner = c.Caller.User
-	t, err := m.adopt(j.header)
+	t, err := m.adopt(j.header.ThreadHeader)
 	if err != nil {
 		return none, nil, err
 	}
@@ -90,7 +90,7 @@ func (j *journal) into(x *change) {
 	q.Waiting, q.Revision, q.Paused, q.Reason = j.queue, j.revision, j.paused, j.reason
 	for _, id := range j.queue {
 		tn := j.turns[id]
-		t.queued[id], t.entries[id] = &tn, j.entries[id]
+		t.hold(&tn, j.entries[id])
 	}
 	if len(j.order) > 0 {
 		t.st.LastID = slices.Max(j.order)

@@ -91,7 +91,7 @@ func textOf(params json.RawMessage, key string) string {
 func (t *Thread) outlineOf(ctx context.Context, turn string, after, upTo uint64, each func(seq uint64, env protocol.Envelope)) ([]place, error) {
 	o := newOutline(turn)
 	for after < upTo {
-		events, err := t.store.Events(ctx, t.id, after, upTo, pageBytes)
+		events, err := t.store().Events(ctx, t.id, after, upTo, pageBytes)
 		if err != nil {
 			return nil, err
 		}

@@ -236,7 +236,7 @@ func (m *Manager) Export(c Call, p protocol.ThreadExportParams, r Reply[protocol
 		r(protocol.ThreadExportResult{}, err)
 		return
 	}
-	upTo, store := t.flushed, t.store
+	upTo, store := t.flushed, t.store()
 	t.mu.Unlock()
 	res := protocol.ThreadExportResult{Events: []json.RawMessage{}}
 	if p.AfterSeq >= upTo {

@@ -38,7 +38,7 @@ func (t *Thread) view() *view { return t.viewWith(t.activeTurn()) }
 // viewWith is view, with as much of the running turn as is needed.
 func (t *Thread) viewWith(active *protocol.Turn) *view {
 	v := &view{
-		t: t, store: t.store, head: t.st.Thread.HeadSeq, base: t.st.Base, edited: t.st.LastEdit > 0,
+		t: t, store: t.store(), head: t.st.Thread.HeadSeq, base: t.st.Base, edited: t.st.LastEdit > 0,
 		active: active, cut: t.cutOff(), waiting: t.waiting(), pending: slices.Clone(t.pending), kept: make(chan error, 1),
 	}
 	t.tell(effect{kind: call, ticket: t.lastTicket(), fn: func(err error) { v.kept <- err }})
