@@ -23,8 +23,14 @@ const (
 // Values lists the states.
 func (ThreadStatus) Values() []string { return []string{"active", "paused", "archived", "ended"} }
 
-// Thread is the header of a conversation: all that is known of it but its turns.
+// Thread is all that is known of a conversation but its turns.
 type Thread struct {
+	ThreadHeader
+	Runtime Runtime `json:"runtime"`
+}
+
+// ThreadHeader is what stays of a thread when nobody uses it.
+type ThreadHeader struct {
 	ID           string       `json:"id"`
 	Agent        string       `json:"agent"`
 	Status       ThreadStatus `json:"status"`
@@ -45,7 +51,6 @@ type Thread struct {
 	HeadSeq      uint64       `json:"headSeq"`    // seq of the newest durable event
 	Usage        Usage        `json:"usage"`      // of all its turns
 	EndReason    string       `json:"endReason,omitempty"`
-	Runtime      Runtime      `json:"runtime"`
 }
 
 // Identity is the outside name of a thread: who talks where about what. With the owner

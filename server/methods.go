@@ -1,6 +1,9 @@
 package server
 
-import "github.com/spoolhq/spool/protocol"
+import (
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/thread"
+)
 
 // methods is the table of all methods that the daemon offers.
 func methods(h *Hub) map[string]*method {
@@ -13,7 +16,7 @@ func methods(h *Hub) map[string]*method {
 		on(protocol.MethodThreadStart, m.Start),
 		on(protocol.MethodThreadGetOrCreate, m.GetOrCreate),
 		on(protocol.MethodThreadResume, m.Resume),
-		on(protocol.MethodThreadRead, m.Read),
+		on(protocol.Request[protocol.ThreadReadParams, thread.ReadResult](protocol.MethodThreadRead), m.Read),
 		on(protocol.MethodThreadList, m.List),
 		on(protocol.MethodThreadTurnsList, m.TurnsList),
 		on(protocol.MethodThreadItemsList, m.ItemsList),

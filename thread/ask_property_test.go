@@ -31,6 +31,7 @@ type asking struct {
 	held    *held
 	turns   []string
 	items   map[string]protocol.Item // as last read
+	ear     *peer                    // hears what is told to lists
 	clients []*responder             // that are there
 	all     []*responder             // and those that were
 	agent   map[string]func(protocol.Item)
@@ -60,6 +61,7 @@ func playAsks(rt *rapid.T) {
 	do(rt, a.m.AccessUpdate, ann, protocol.ThreadAccessUpdateParams{ThreadID: a.id, Grants: []protocol.Grant{
 		{User: "bo", Role: protocol.RoleParticipant}, {User: "eve", Role: protocol.RoleObserver},
 	}})
+	a.ear = a.connect("ann")
 	a.begin()
 	rt.Repeat(map[string]func(*rapid.T){
 		"":            a.check,
@@ -331,7 +333,7 @@ func (a *asking) playCrash(rt *rapid.T) {
 	a.check(rt)
 	clear(a.agent) // those that waited are gone
 	a.reopen()
-	a.clients, a.all = nil, nil
+	a.ear, a.clients, a.all = a.connect("ann"), nil, nil
 	a.begin()
 }
 
@@ -348,6 +350,7 @@ func (a *asking) check(rt *rapid.T) {
 		hears(a.items[id])
 	}
 	open := a.open()
+	a.ear.knowsRuntime(rt, do(rt, a.m.Read, ann, protocol.ThreadReadParams{ThreadID: a.id}).Thread)
 	a.look()
 	for item, n := range a.ends {
 		waits := slices.ContainsFunc(open, func(it protocol.Item) bool { return it.ID == item })

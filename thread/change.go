@@ -18,12 +18,13 @@ type change struct {
 	out   []effect
 	row   bool               // the row changes
 	key   *storage.KeyResult // of the request that makes the change, nil for none; its result comes last
+	was   protocol.Runtime   // before the change
 	quiet bool               // no thread/runtimeChanged: the thread is being made or removed
 	then  func()             // done right after commit, still under t.mu
 }
 
 func (t *Thread) begin() *change {
-	return &change{t: t, at: protocol.Now(), batch: &storage.Batch{Thread: t.id}}
+	return &change{t: t, at: protocol.Now(), batch: &storage.Batch{Thread: t.id}, was: t.runtime()}
 }
 
 // next numbers the next durable event.
@@ -72,7 +73,7 @@ func (x *change) commit(done func(error)) {
 		t.add(e)
 	}
 	if !x.quiet {
-		t.tellRuntime(tk)
+		t.tellRuntime(x.was, tk)
 	}
 	t.touch()
 	defer func() {
@@ -84,7 +85,7 @@ func (x *change) commit(done func(error)) {
 		t.flush()
 		return
 	}
-	t.store.Commit(x.batch, func(err error) {
+	t.store().Commit(x.batch, func(err error) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		tk.done, tk.err = true, t.m.storageError(err)

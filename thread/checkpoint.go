@@ -44,7 +44,7 @@ func (r *run) save(it *openItem) {
 // restored puts the pieces of a thread's items in progress together: the items as they
 // were at their last checkpoint, by id, and the ids of all pieces.
 func (t *Thread) restored(ctx context.Context) (map[string]*openItem, []string, error) {
-	saved, err := t.store.Checkpoints(ctx, t.id)
+	saved, err := t.store().Checkpoints(ctx, t.id)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -132,7 +132,11 @@ func (m *Manager) forkSource(c Call, p protocol.ThreadForkParams) (forkHistory, 
 		}
 		entries = entries[:i+1]
 	}
-	if src.loose, err = v.loose(c.Context); err != nil {
+	loose, err := v.loose(c.Context)
+	if err != nil {
+		return src, err
+	}
+	if src.loose, err = decoded[protocol.Item](t, loose); err != nil {
 		return src, err
 	}
 	for _, e := range entries {

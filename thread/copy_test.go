@@ -218,6 +218,12 @@ func TestImportRefuses(t *testing.T) {
 			"rollback of others": append(slices.Clone(good), seq(n, `"thread/rolledBack","params":{"threadId":"THREAD","removedTurnIds":["`+trn+`"]`)),
 			"an end of nothing":  append(slices.Clone(good), seq(n, `"turn/completed","params":{"threadId":"THREAD","turnId":"`+trn+`","turn":{"id":"`+trn+`","status":"completed"}`)),
 			"a damaged item":     swap("item/completed", `"createdAt":"`, `"createdAt":"x`),
+			"a turn's name":      swap("turn/completed", `"turn":`, `"Turn":`),
+			"a turn's id":        swap("turn/completed", `"turn":{"id":`, `"turn":{"Id":`),
+			"a turn with items":  swap("turn/completed", `"turn":{`, `"turn":{"items":[],`),
+			"an item's name":     swap("item/completed", `"item":`, `"Item":`),
+			"changes of nothing": swap("thread/items/changed", `"item":`, `"x":`),
+			"no changes":         swap("thread/items/changed", `"changes":`, `"Changes":`),
 			"another item":       swap("item/completed", `"itemId":"`, `"itemId":"x`),
 			"a huge seq":         {json.RawMessage(strings.Replace(strings.Replace(string(good[0]), "thread/started", "thread/reset", 1), `"seq":1,`, `"seq":18446744073709551614,`, 1))},
 		}

@@ -53,18 +53,15 @@ func (m *Manager) create(c Call, o protocol.ThreadOptions, from *protocol.Forked
 }
 
 // adopt makes a new thread with this header known, and locks it.
-func (m *Manager) adopt(h protocol.Thread) (*Thread, error) {
+func (m *Manager) adopt(h protocol.ThreadHeader) (*Thread, error) {
 	t := newThread(m, h.ID)
 	t.st.Thread = h
-	if h.Lifetime.Mode == protocol.LifetimeEphemeral {
-		t.store = m.cfg.Ephemeral
-	}
-	t.lastRuntime = t.runtime()
-	close(t.ready)
+	t.st.share(h.ID)
+	t.ephemeral = h.Lifetime.Mode == protocol.LifetimeEphemeral
 	t.mu.Lock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.threads[h.ID] != nil {
+	if m.threads[h.ID] != nil || m.loading[h.ID] != nil {
 		t.mu.Unlock()
 		return nil, m.storageError(storage.ErrExists)
 	}
@@ -90,8 +87,8 @@ func (m *Manager) mustBeUnused(ctx context.Context, id string) error {
 }
 
 // newHeader checks the options of a new thread and makes its header.
-func (m *Manager) newHeader(c Call, o protocol.ThreadOptions) (protocol.Thread, error) {
-	var none protocol.Thread
+func (m *Manager) newHeader(c Call, o protocol.ThreadOptions) (protocol.ThreadHeader, error) {
+	var none protocol.ThreadHeader
 	name := o.Agent
 	if name == "" {
 		name = m.cfg.Default
@@ -126,7 +123,7 @@ func (m *Manager) newHeader(c Call, o protocol.ThreadOptions) (protocol.Thread, 
 		return none, err
 	}
 	now := protocol.Now()
-	h := protocol.Thread{
+	h := protocol.ThreadHeader{
 		ID: protocol.NewID(protocol.PrefixThread), Agent: name, Status: protocol.StatusActive, Title: o.Title,
 		Owner: c.Caller.User, Identity: o.Identity, CreatedAt: now, UpdatedAt: now, LastActiveAt: now,
 		Lifetime: lifetime, QueuePolicy: newPolicy(o.QueuePolicy), Mode: o.Mode,

@@ -37,13 +37,32 @@ type effect struct {
 	fn       func(error)
 }
 
+// outlet is what a thread has to let out, in order. There is one while something waits for
+// that or a turn runs.
+type outlet struct {
+	effects  []effect
+	backlog  int // about what they take in memory, in bytes
+	flushing bool
+}
+
+// toTell are the effects that have not left. t.mu is held.
+func (t *Thread) toTell() []effect {
+	if t.out == nil {
+		return nil
+	}
+	return t.out.effects
+}
+
 // cost is about what the effect takes in memory.
 func (e *effect) cost() int { return len(e.frame) + 256 }
 
 // add puts an effect behind all others. t.mu is held.
 func (t *Thread) add(e effect) {
-	t.effects = append(t.effects, e)
-	t.backlog += e.cost()
+	if t.out == nil {
+		t.out = &outlet{}
+	}
+	t.out.effects = append(t.out.effects, e)
+	t.out.backlog += e.cost()
 }
 
 // tell adds an effect that waits for nothing but its turn. t.mu is held.
@@ -55,36 +74,40 @@ func (t *Thread) tell(e effect) {
 // flush lets out what may leave: everything up to the first effect whose commit is not
 // done. t.mu is held. An effect may add others; they leave in the same loop.
 func (t *Thread) flush() {
-	if t.flushing {
+	o := t.out
+	if o == nil || o.flushing {
 		return
 	}
-	t.flushing = true
+	o.flushing = true
 	n := 0
-	for ; n < len(t.effects); n++ {
-		e := t.effects[n]
+	for ; n < len(o.effects); n++ {
+		e := o.effects[n]
 		if e.ticket != nil && !e.ticket.done {
 			break
 		}
-		t.effects[n] = effect{}
-		t.backlog -= e.cost()
+		o.effects[n] = effect{}
+		o.backlog -= e.cost()
 		t.let(e)
 	}
-	t.effects = append(t.effects[:0], t.effects[n:]...)
-	if len(t.effects) == 0 && cap(t.effects) > 1024 {
-		t.effects = nil
+	o.effects = append(o.effects[:0], o.effects[n:]...)
+	o.flushing = false
+	if len(o.effects) == 0 && cap(o.effects) > 1024 {
+		o.effects = nil
 	}
-	if t.room != nil && t.backlog <= maxBacklog {
-		close(t.room)
-		t.room = nil
+	switch r := t.run; {
+	case r == nil && len(o.effects) == 0:
+		t.out = nil
+	case r != nil && r.room != nil && o.backlog <= maxBacklog:
+		close(r.room)
+		r.room = nil
 	}
-	t.flushing = false
 }
 
 // settle waits until the thread has told all it has to say, or ctx ends.
 func (t *Thread) settle(ctx context.Context) {
 	for {
 		t.mu.Lock()
-		if len(t.effects) == 0 {
+		if len(t.toTell()) == 0 {
 			t.mu.Unlock()
 			return
 		}
@@ -113,7 +136,9 @@ func (t *Thread) let(e effect) {
 	if t.lost {
 		return // it was not kept, or belongs to what was not kept, so it did not happen
 	}
-	t.said += len(e.frame)
+	if t.run != nil {
+		t.run.said += len(e.frame)
+	}
 	switch e.kind {
 	case tellDurable:
 		t.flushed = e.seq
@@ -167,16 +192,14 @@ func live[P any](t *Thread, tk *ticket, kind effectKind, n protocol.Notification
 	t.add(effect{kind: kind, ticket: tk, frame: frame, method: n.Name, list: n.List})
 }
 
-// tellRuntime adds thread/runtimeChanged where the runtime is not what was last told.
-func (t *Thread) tellRuntime(tk *ticket) {
+// tellRuntime adds thread/runtimeChanged where the runtime is not what it was.
+func (t *Thread) tellRuntime(was protocol.Runtime, tk *ticket) {
 	r := t.runtime()
-	l := t.lastRuntime
-	if r.Busy == l.Busy && r.ActiveTurnID == l.ActiveTurnID && r.Interrupting == l.Interrupting &&
-		r.QueueLength == l.QueueLength && r.QueueRevision == l.QueueRevision && r.QueuePaused == l.QueuePaused &&
-		r.PauseReason == l.PauseReason && r.PendingItems == l.PendingItems && slices.Equal(r.WaitingOn, l.WaitingOn) {
+	if r.Busy == was.Busy && r.ActiveTurnID == was.ActiveTurnID && r.Interrupting == was.Interrupting &&
+		r.QueueLength == was.QueueLength && r.QueueRevision == was.QueueRevision && r.QueuePaused == was.QueuePaused &&
+		r.PauseReason == was.PauseReason && r.PendingItems == was.PendingItems && slices.Equal(r.WaitingOn, was.WaitingOn) {
 		return
 	}
-	t.lastRuntime = r
 	live(t, tk, tellState, protocol.EventRuntimeChanged, protocol.RuntimeChangedEvent{
 		Header:  protocol.Header{ThreadID: t.id, TurnID: r.ActiveTurnID, At: protocol.Now()},
 		Runtime: r,

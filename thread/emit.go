@@ -145,7 +145,7 @@ func (it *openItem) Append(text string) {
 	offset := len(it.buf)
 	it.buf = append(it.buf, text...)
 	// Among the effects that wait may be a subscription that begins before this.
-	if ok && (r.conf.Stream == nil || *r.conf.Stream) && len(t.subs)+len(t.effects) > 0 {
+	if ok && (r.conf.Stream == nil || *r.conf.Stream) && len(t.subs)+len(t.toTell()) > 0 {
 		r.tellDelta(n, it.item.ID, offset, text)
 	}
 	r.saveSoon(it)

@@ -11,6 +11,7 @@ import (
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
 	"github.com/spoolhq/spool/storage/faulty"
+	"github.com/spoolhq/spool/thread"
 	"github.com/spoolhq/spool/turn"
 )
 
@@ -145,7 +146,7 @@ func TestFailedCommitTakesLaterOnesAlong(t *testing.T) {
 		waits := send(w.m.TurnRun, ann, protocol.TurnRunParams{TurnInput: protocol.TurnInput{ThreadID: id, Input: protocol.TextInput("third"), Wait: true}, IfBusy: protocol.BusyEnqueue})
 		subscribed := send(w.m.Subscribe, from(p), protocol.ThreadSubscribeParams{ThreadID: id})
 		listed := send(w.m.QueueList, ann, protocol.ThreadParams{ThreadID: id})
-		var read answer[protocol.ThreadReadResult]
+		var read answer[thread.ReadResult]
 		go func() { read.result, read.err = try(w.m.Read, ann, protocol.ThreadReadParams{ThreadID: id}) }()
 		synctest.Wait()
 		d.broken.Store(true)
@@ -196,7 +197,7 @@ func TestReadBehindADelta(t *testing.T) {
 		w.gate.shut()
 		send(w.m.Rename, ann, protocol.ThreadRenameParams{ThreadID: id, Title: "new"})
 		h.step(func(turn.Emitter) { it.Append("live") })
-		var read answer[protocol.ThreadReadResult]
+		var read answer[thread.ReadResult]
 		go func() { read.result, read.err = try(w.m.Read, ann, protocol.ThreadReadParams{ThreadID: id}) }()
 		synctest.Wait()
 		d.broken.Store(true)

@@ -120,6 +120,9 @@ func (x *change) terminal(tn protocol.Turn, entry storage.TurnEntry, queue *prot
 	entry.Ended = h.Seq
 	x.turnEntry(entry)
 	emit(x, n, protocol.TurnEvent{Header: h, Turn: tn, Queue: queue})
+	if t.ended == nil {
+		t.ended = map[string]protocol.Turn{}
+	}
 	t.ended[tn.ID] = tn
 	x.out = append(x.out, effect{kind: call, fn: func(err error) {
 		delete(t.ended, tn.ID)
@@ -159,8 +162,7 @@ func (x *change) queueTurn(tn protocol.Turn) protocol.Turn {
 	x.turnEntry(storage.TurnEntry{ID: tn.ID, Accepted: h.Seq})
 	t.st.Turns++
 	x.row = true
-	t.queued[tn.ID] = &tn
-	t.entries[tn.ID] = storage.TurnEntry{ID: tn.ID, Accepted: h.Seq}
+	t.hold(&tn, storage.TurnEntry{ID: tn.ID, Accepted: h.Seq})
 	emit(x, protocol.EventTurnQueued, protocol.TurnEvent{Header: h, Turn: tn, Queue: t.st.Queue.State()})
 	return tn
 }

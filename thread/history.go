@@ -3,6 +3,7 @@ package thread
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 
 	"github.com/spoolhq/spool/protocol"
@@ -27,9 +28,9 @@ func (r *run) history(ctx context.Context) ([]protocol.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	var items []protocol.Item
+	var stored []json.RawMessage
 	if most == 0 {
-		if items, err = v.loose(ctx); err != nil {
+		if stored, err = v.loose(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -41,7 +42,11 @@ func (r *run) history(ctx context.Context) ([]protocol.Item, error) {
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, of...)
+		stored = append(stored, of...)
+	}
+	items, err := decoded[protocol.Item](t, stored)
+	if err != nil {
+		return nil, err
 	}
 	if r.conf.HistoryPolicy == protocol.HistoryDropPartial {
 		items = slices.DeleteFunc(items, func(it protocol.Item) bool {

@@ -50,7 +50,7 @@ func (m *Manager) imported(c Call, p protocol.ThreadImportParams) (protocol.Thre
 		return none, nil, err
 	}
 	j.header.Owner = c.Caller.User
-	t, err := m.adopt(j.header)
+	t, err := m.adopt(j.header.ThreadHeader)
 	if err != nil {
 		return none, nil, err
 	}
@@ -95,7 +95,7 @@ func (j *journal) into(x *change) {
 	q.Waiting, q.Revision, q.Paused, q.Reason = j.queue, j.revision, j.paused, j.reason
 	for _, id := range j.queue {
 		tn := j.turns[id]
-		t.queued[id], t.entries[id] = &tn, j.entries[id]
+		t.hold(&tn, j.entries[id])
 	}
 	if len(j.order) > 0 {
 		t.st.LastID = slices.Max(j.order)
@@ -136,8 +136,9 @@ func (j *journal) itemsOf(t *Thread, turnID string) []protocol.Item {
 		_ = o.add(ev.Seq, protocol.ParseFrame(ev.Frame))
 	}
 	first := j.events[0].Seq
-	items, _ := t.itemsAt(o.places, func(seq uint64) (protocol.Envelope, error) {
+	stored, _ := t.itemsAt(o.places, func(seq uint64) (protocol.Envelope, error) {
 		return protocol.ParseFrame(j.events[seq-first].Frame), nil
 	})
+	items, _ := decoded[protocol.Item](t, stored)
 	return items
 }

@@ -19,7 +19,7 @@ func (m *Manager) turnStatus(c Call, threadID, turnID string) (protocol.TurnStat
 		return "", err
 	}
 	status := t.statusOf(turnID, "")
-	store := t.store
+	store := t.store()
 	t.mu.Unlock()
 	if status != "" {
 		return status, nil

@@ -3,6 +3,7 @@ package thread
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -37,14 +38,14 @@ func (m *Manager) ItemsList(c Call, p protocol.ThreadItemsListParams, r Reply[pr
 
 // group is a part of the items of a thread: those without a turn, those of a turn, those that
 // wait. read returns the items from one index up to another.
-type group struct {
+type group[T protocol.Item | json.RawMessage] struct {
 	id   string
 	n    int
-	read func(ctx context.Context, from, to int) ([]protocol.Item, error)
+	read func(ctx context.Context, from, to int) ([]T, error)
 }
 
-func groupOf(id string, items []protocol.Item) group {
-	return group{id, len(items), func(_ context.Context, from, to int) ([]protocol.Item, error) { return items[from:to], nil }}
+func groupOf[T protocol.Item | json.RawMessage](id string, items []T) group[T] {
+	return group[T]{id, len(items), func(_ context.Context, from, to int) ([]T, error) { return items[from:to], nil }}
 }
 
 // longTurn is the number of events of a turn above which its outline is worth keeping; those
@@ -52,19 +53,19 @@ func groupOf(id string, items []protocol.Item) group {
 const longTurn = 64
 
 // itemsOf returns the items of a turn that endedTurn gives, in the order in which they began.
-func (v *view) itemsOf(ctx context.Context, e storage.TurnEntry) (group, error) {
+func (v *view) itemsOf(ctx context.Context, e storage.TurnEntry) (group[json.RawMessage], error) {
 	if e.Ended == 0 {
 		e.Ended = v.head
 	}
 	if e.Ended < v.base {
 		items, err := v.replaced(ctx, e.ID)
 		if err != nil {
-			return group{}, err
+			return group[json.RawMessage]{}, err
 		}
 		return groupOf(e.ID, items), v.applyEdits(ctx, items)
 	}
 	if e.Started == 0 {
-		return group{id: e.ID}, nil // cancelled while it waited
+		return group[json.RawMessage]{id: e.ID}, nil // cancelled while it waited
 	}
 	if e.Ended-e.Started <= longTurn {
 		items, err := v.shortTurn(ctx, e)
@@ -75,12 +76,12 @@ func (v *view) itemsOf(ctx context.Context, e storage.TurnEntry) (group, error) 
 	if !ok {
 		var err error
 		if places, err = v.t.outlineOf(ctx, e.ID, e.Started, e.Ended, nil); err != nil {
-			return group{}, err
+			return group[json.RawMessage]{}, err
 		}
 		v.t.m.outlines.put(key, places)
 	}
-	return group{e.ID, len(places), func(ctx context.Context, from, to int) ([]protocol.Item, error) {
-		items, err := v.t.itemsAt(places[from:to], func(seq uint64) (protocol.Envelope, error) { return v.t.eventAt(ctx, seq) })
+	return group[json.RawMessage]{e.ID, len(places), func(ctx context.Context, from, to int) ([]json.RawMessage, error) {
+		items, err := v.t.itemsAt(places[from:to], func(seq uint64) (protocol.Envelope, error) { return v.eventAt(ctx, seq) })
 		if err != nil {
 			return nil, err
 		}
@@ -89,13 +90,14 @@ func (v *view) itemsOf(ctx context.Context, e storage.TurnEntry) (group, error) 
 }
 
 // shortTurn reads the events of a turn at once.
-func (v *view) shortTurn(ctx context.Context, e storage.TurnEntry) ([]protocol.Item, error) {
+func (v *view) shortTurn(ctx context.Context, e storage.TurnEntry) ([]json.RawMessage, error) {
 	events := make([]protocol.Envelope, 0, e.Ended-e.Started)
 	places, err := v.t.outlineOf(ctx, e.ID, e.Started, e.Ended, func(_ uint64, env protocol.Envelope) { events = append(events, env) })
 	if err != nil {
 		return nil, err
 	}
-	items, err := v.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return events[seq-e.Started-1], nil })
+	v.recent = recentEvents{e.Started + 1, events}
+	items, err := v.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return v.eventAt(ctx, seq) })
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +160,7 @@ func (g *itemPager) window(id string, n, room int) (from, to int, more bool) {
 }
 
 // take adds the items of one group; full says that the page holds no more.
-func (g *itemPager) take(of group) (full bool, err error) {
+func (g *itemPager) take(of group[protocol.Item]) (full bool, err error) {
 	from, to, more := g.window(of.id, of.n, g.limit-len(g.data))
 	if from < to {
 		items, err := of.read(g.c.Context, from, to)
@@ -197,7 +199,7 @@ func (g *itemPager) ofActive(t *Thread, limit int) *protocol.Turn {
 func (g *itemPager) turn(id string) (full bool, err error) {
 	v := g.v
 	if v.active != nil && v.active.ID == id {
-		return g.take(group{id, g.active, func(_ context.Context, from, to int) ([]protocol.Item, error) {
+		return g.take(group[protocol.Item]{id, g.active, func(_ context.Context, from, to int) ([]protocol.Item, error) {
 			return v.active.Items[from-g.activeFrom : to-g.activeFrom], nil
 		}})
 	}
@@ -208,11 +210,22 @@ func (g *itemPager) turn(id string) (full bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	of, err := v.itemsOf(g.c.Context, e)
+	return g.history(e)
+}
+
+// history takes the items of a turn that endedTurn gives.
+func (g *itemPager) history(e storage.TurnEntry) (full bool, err error) {
+	of, err := g.v.itemsOf(g.c.Context, e)
 	if err != nil {
 		return false, err
 	}
-	return g.take(of)
+	return g.take(group[protocol.Item]{of.id, of.n, func(ctx context.Context, from, to int) ([]protocol.Item, error) {
+		items, err := of.read(ctx, from, to)
+		if err != nil {
+			return nil, err
+		}
+		return decoded[protocol.Item](g.v.t, items)
+	}})
 }
 
 // entry takes the items of the turn of an index entry.
@@ -220,11 +233,7 @@ func (g *itemPager) entry(e storage.TurnEntry) (full bool, err error) {
 	if e.Ended == 0 || e.Ended > g.v.head {
 		return g.turn(e.ID)
 	}
-	of, err := g.v.itemsOf(g.c.Context, e)
-	if err != nil {
-		return false, err
-	}
-	return g.take(of)
+	return g.history(e)
 }
 
 // all takes groups, from that of the cursor on, until the page is full.
@@ -250,7 +259,11 @@ func (g *itemPager) all() error {
 }
 
 func (g *itemPager) base() (bool, error) {
-	items, err := g.v.loose(g.c.Context)
+	stored, err := g.v.loose(g.c.Context)
+	if err != nil {
+		return false, err
+	}
+	items, err := decoded[protocol.Item](g.v.t, stored)
 	if err != nil {
 		return false, err
 	}

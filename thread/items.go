@@ -161,7 +161,6 @@ func (x *change) attachAs(op string, r *run, items []protocol.Item) {
 		items[i].TurnID = r.turn.ID
 		r.items = append(r.items, &openItem{r: r, item: items[i], closed: true})
 		delete(x.t.touched, items[i].ID) // it is in the turn's items now
-		delete(x.t.latest, items[i].ID)
 	}
 	x.changed(op, r.turn.ID, items, false)
 }
@@ -235,6 +234,12 @@ func patchItem(item protocol.Item, patch json.RawMessage, most int64) (protocol.
 	return out, nil
 }
 
+// touchedItem is what an item is by a change that is not told yet.
+type touchedItem struct {
+	seq  uint64 // of the change
+	item protocol.Item
+}
+
 // edit stores a new state of an item.
 func (x *change) edit(item protocol.Item) {
 	t := x.t
@@ -254,13 +259,12 @@ func (x *change) edit(item protocol.Item) {
 	t.st.LastEdit = seq
 	x.batch.Edits = append(x.batch.Edits, storage.Edit{Item: item.ID, Seq: seq})
 	if t.touched == nil {
-		t.touched, t.latest = map[string]uint64{}, map[string]protocol.Item{}
+		t.touched = map[string]touchedItem{}
 	}
-	t.touched[item.ID], t.latest[item.ID] = seq, item
+	t.touched[item.ID] = touchedItem{seq, item}
 	x.out = append(x.out, effect{kind: call, fn: func(error) {
-		if t.touched[item.ID] == seq {
+		if t.touched[item.ID].seq == seq {
 			delete(t.touched, item.ID)
-			delete(t.latest, item.ID)
 		}
 	}})
 }
@@ -268,8 +272,8 @@ func (x *change) edit(item protocol.Item) {
 // itemNow returns an item that is in memory: of the running turn, pending, or with a change
 // that is not told yet. t.mu is held.
 func (t *Thread) itemNow(id string) (protocol.Item, bool) {
-	if it, ok := t.latest[id]; ok {
-		return it, true
+	if it, ok := t.touched[id]; ok {
+		return it.item, true
 	}
 	if i := slices.IndexFunc(t.pending, func(p protocol.Item) bool { return p.ID == id }); i >= 0 {
 		return t.pending[i], true

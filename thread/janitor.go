@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
 )
 
@@ -33,11 +34,11 @@ func (m *Manager) janitor() {
 }
 
 func (m *Manager) unloadIdle() {
-	limit := time.Now().Add(-m.limits.IdleUnload)
+	limit := protocol.Time(time.Now().Add(-m.limits.IdleUnload).UnixMilli())
 	for _, t := range m.loaded() {
 		m.mu.Lock()
 		t.mu.Lock()
-		if m.threads[t.id] == t && t.idle() && t.lastUse.Before(limit) {
+		if m.threads[t.id] == t && t.idle() && t.lastUse < limit {
 			t.gone = true
 			delete(m.threads, t.id)
 		}
@@ -48,7 +49,7 @@ func (m *Manager) unloadIdle() {
 
 // idle reports whether nothing would be lost if the thread left memory. t.mu is held.
 func (t *Thread) idle() bool {
-	return t.run == nil && len(t.subs) == 0 && len(t.effects) == 0 && len(t.waiters) == 0 && !t.bound()
+	return t.run == nil && len(t.subs) == 0 && len(t.toTell()) == 0 && len(t.waiters) == 0 && !t.bound()
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

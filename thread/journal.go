@@ -79,6 +79,9 @@ func (j *journal) add(raw json.RawMessage) error {
 	if err := json.Unmarshal(env.Params, &e); err != nil {
 		return importError("cannot be read: " + err.Error())
 	}
+	if err := checkStored(env, e); err != nil {
+		return err
+	}
 	if err := j.checkPlace(env.Method, e); err != nil {
 		return err
 	}
@@ -91,6 +94,36 @@ func (j *journal) add(raw json.RawMessage) error {
 	j.events = append(j.events, storage.Event{Seq: e.Seq, Frame: append([]byte(nil), raw...)})
 	j.header.HeadSeq, j.at = e.Seq, e.At
 	return j.apply(env.Method, e)
+}
+
+// checkStored refuses turns and items that encoding/json finds in the event and a reader of the
+// stored JSON does not, as it looks at the exact names, and turns with items, which readers add.
+func checkStored(env protocol.Envelope, e importedEvent) error {
+	turns := slices.Clone(e.Updated)
+	if e.Turn != nil {
+		turns = append(turns, *e.Turn)
+	}
+	for _, tn := range turns {
+		if raw, err := turnIn(env, tn.ID); err != nil || textOf(raw, "id") != tn.ID || tn.Items != nil {
+			return importError("holds a turn that is not written as the daemon writes it")
+		}
+	}
+	if e.Item != nil && textOf(protocol.Member(env.Params, "item"), "id") != e.Item.ID {
+		return importError("holds an item that is not written as the daemon writes it")
+	}
+	if env.Method != protocol.EventItemsChanged.Name {
+		return nil
+	}
+	changes, err := changesIn(env)
+	if err != nil {
+		return importError("holds no changes")
+	}
+	for _, c := range changes {
+		if c.ItemID == "" || textOf(c.Item, "id") != c.ItemID {
+			return importError("changes an item that it does not hold")
+		}
+	}
+	return nil
 }
 
 // maxSeq bounds what is believed of a seq, so that it can grow on and every client can

@@ -287,7 +287,22 @@ func (h *held) done(f func() error) {
 
 func (w *world) read(id string) protocol.ThreadReadResult {
 	w.t.Helper()
-	return do(w.t, w.m.Read, ann, protocol.ThreadReadParams{ThreadID: id, IncludeTurns: true})
+	return readBy(w.t, w.m, id)
+}
+
+// readBy reads a thread as a client does. What comes as the journal has it has to say what the
+// daemon would write of it now, and no more.
+func readBy(t tb, m *thread.Manager, id string) (got protocol.ThreadReadResult) {
+	t.Helper()
+	raw, err := protocol.Marshal(do(t, m.Read, ann, protocol.ThreadReadParams{ThreadID: id, IncludeTurns: true}))
+	if err == nil {
+		err = json.Unmarshal(raw, &got)
+	}
+	if err != nil {
+		t.Fatalf("the answer of thread/read: %v", err)
+	}
+	same(t, "thread/read", got, json.RawMessage(raw))
+	return got
 }
 
 func (w *world) queue(id string) protocol.QueueListResult {

@@ -61,8 +61,7 @@ func (m *Manager) listStore(c Call, s storage.Store, p protocol.ThreadListParams
 		if err != nil {
 			return "", err
 		}
-		h := st.Thread
-		h.Runtime = m.runtimeOf(&st)
+		h := protocol.Thread{ThreadHeader: st.Thread, Runtime: m.runtimeOf(&st)}
 		if h.HeadSeq, err = s.Head(c.Context, row.ID); err != nil {
 			return "", err
 		}

@@ -6,17 +6,59 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unique"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
 )
 
+// loading is a thread on its way into memory. thread and err are read after done is closed.
+type loading struct {
+	done   chan struct{}
+	thread *Thread
+	err    error
+}
+
+// load returns the thread in memory, from the store if need be. One goroutine loads, the
+// others wait for it.
+func (m *Manager) load(ctx context.Context, id string) (*Thread, error) {
+	if !protocol.ValidID(protocol.PrefixThread, id) {
+		return nil, protocol.ThreadNotFound()
+	}
+	m.mu.Lock()
+	if t := m.threads[id]; t != nil {
+		m.mu.Unlock()
+		return t, nil
+	}
+	if l := m.loading[id]; l != nil {
+		m.mu.Unlock()
+		select {
+		case <-l.done:
+			return l.thread, l.err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	l := &loading{done: make(chan struct{}), thread: newThread(m, id)}
+	m.loading[id] = l
+	m.mu.Unlock()
+	l.err = l.thread.read(context.WithoutCancel(ctx))
+	m.mu.Lock()
+	delete(m.loading, id)
+	if l.err == nil {
+		m.threads[id] = l.thread
+	}
+	m.mu.Unlock()
+	close(l.done)
+	return l.thread, l.err
+}
+
 // read loads the thread from the store that has it. Nobody else uses it yet.
 func (t *Thread) read(ctx context.Context) error {
-	row, err := t.store.Thread(ctx, t.id)
+	row, err := t.store().Thread(ctx, t.id)
 	if errors.Is(err, storage.ErrNotFound) {
-		t.store = t.m.cfg.Ephemeral
-		row, err = t.store.Thread(ctx, t.id)
+		t.ephemeral = true
+		row, err = t.store().Thread(ctx, t.id)
 	}
 	if err != nil {
 		return t.m.storageError(err)
@@ -24,7 +66,8 @@ func (t *Thread) read(ctx context.Context) error {
 	if t.st, err = decodeState(row); err != nil {
 		return t.m.storageError(fmt.Errorf("row of %s: %w: %w", t.id, storage.ErrCorrupt, err))
 	}
-	if t.st.Thread.HeadSeq, err = t.store.Head(ctx, t.id); err != nil {
+	t.st.share(t.id)
+	if t.st.Thread.HeadSeq, err = t.store().Head(ctx, t.id); err != nil {
 		return t.m.storageError(err)
 	}
 	t.flushed = t.st.Thread.HeadSeq
@@ -35,14 +78,35 @@ func (t *Thread) read(ctx context.Context) error {
 	if err := t.readPending(ctx); err != nil {
 		return t.m.storageError(err)
 	}
-	t.lastRuntime = t.runtime()
 	return nil
 }
+
+// share makes the state use texts that many threads have in common, so that one of many in
+// memory is small.
+func (s *state) share(id string) {
+	h := &s.Thread
+	h.ID = id
+	for _, text := range []*string{
+		&h.Owner, &h.Agent, (*string)(&h.Status), (*string)(&h.Lifetime.Mode), (*string)(&h.Lifetime.OnDisconnect),
+		(*string)(&h.QueuePolicy.OnFailed), (*string)(&h.QueuePolicy.OnCancelled),
+	} {
+		*text = unique.Make(*text).Value()
+	}
+	for _, o := range []*protocol.Object{&h.Config, &h.Metadata} {
+		if len(*o) == 0 {
+			*o = noMembers
+		}
+	}
+}
+
+// noMembers is the config and the metadata of threads that have none. Objects are replaced and
+// never changed.
+var noMembers = protocol.Object{}
 
 // readQueue brings the waiting turns into memory.
 func (t *Thread) readQueue(ctx context.Context) error {
 	for _, id := range t.st.Queue.Waiting {
-		entry, err := t.store.Turn(ctx, t.id, id)
+		entry, err := t.store().Turn(ctx, t.id, id)
 		if err != nil {
 			return fmt.Errorf("queued turn %s: %w", id, err)
 		}
@@ -50,7 +114,7 @@ func (t *Thread) readQueue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t.queued[id], t.entries[id] = &turn, entry
+		t.hold(&turn, entry)
 	}
 	return nil
 }
@@ -62,28 +126,19 @@ func (t *Thread) turnAt(ctx context.Context, id string, seq uint64) (protocol.Tu
 		return protocol.Turn{}, err
 	}
 	var tn protocol.Turn
-	if raw := protocol.Member(env.Params, "turn"); raw != nil {
-		if err := json.Unmarshal(raw, &tn); err != nil {
-			return tn, t.unreadable(seq, err)
-		}
+	raw, err := turnIn(env, id)
+	if err == nil {
+		err = json.Unmarshal(raw, &tn)
 	}
-	var updated []protocol.Turn
-	if raw := protocol.Member(env.Params, "updated"); raw != nil {
-		if err := json.Unmarshal(raw, &updated); err != nil {
-			return tn, t.unreadable(seq, err)
-		}
-	}
-	for _, u := range updated {
-		if u.ID == id {
-			return u, nil
-		}
+	if err != nil {
+		return tn, t.unreadable(seq, err)
 	}
 	return tn, nil
 }
 
 // eventAt returns one event.
 func (t *Thread) eventAt(ctx context.Context, seq uint64) (protocol.Envelope, error) {
-	events, err := t.store.Events(ctx, t.id, seq-1, seq, 1)
+	events, err := t.store().Events(ctx, t.id, seq-1, seq, 1)
 	if err != nil {
 		return protocol.Envelope{}, err
 	}
@@ -106,17 +161,19 @@ func (t *Thread) readPending(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var stored []json.RawMessage
 	for _, ref := range t.st.Pending {
 		seq := max(ref.Seq, edits[ref.ID])
-		item, ok, err := t.changedItem(ctx, seq, ref.ID)
+		item, err := t.changedItem(ctx, seq, ref.ID)
 		if err != nil {
 			return err
 		}
-		if ok {
-			t.pending = append(t.pending, item)
+		if item != nil {
+			stored = append(stored, item)
 		}
 	}
-	return nil
+	t.pending, err = decoded[protocol.Item](t, stored)
+	return err
 }
 
 // edits returns which of some items were changed, and where.
@@ -125,23 +182,23 @@ func (t *Thread) edits(ctx context.Context, items []string) (map[string]uint64, 
 	if len(items) == 0 {
 		return nil, nil
 	}
-	return t.store.Edits(ctx, t.id, items...)
+	return t.store().Edits(ctx, t.id, items...)
 }
 
-// changedItem returns an item as a thread/items/changed event has it.
-func (t *Thread) changedItem(ctx context.Context, seq uint64, id string) (protocol.Item, bool, error) {
+// changedItem returns an item as a thread/items/changed event has it, nil for none.
+func (t *Thread) changedItem(ctx context.Context, seq uint64, id string) (json.RawMessage, error) {
 	env, err := t.eventAt(ctx, seq)
 	if err != nil {
-		return protocol.Item{}, false, err
+		return nil, err
 	}
-	var p protocol.ItemsChangedEvent
-	if err := json.Unmarshal(env.Params, &p); err != nil {
-		return protocol.Item{}, false, fmt.Errorf("event %d of %s: %w", seq, t.id, err)
+	changes, err := changesIn(env)
+	if err != nil {
+		return nil, t.unreadable(seq, err)
 	}
-	for _, c := range p.Changes {
+	for _, c := range changes {
 		if c.ItemID == id {
-			return c.Item, true, nil
+			return c.Item, nil
 		}
 	}
-	return protocol.Item{}, false, nil
+	return nil, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +26,7 @@ type Manager struct {
 
 	mu      sync.Mutex
 	threads map[string]*Thread
+	loading map[string]*loading // threads that are on their way into memory
 
 	peers    peers
 	owners   owners
@@ -50,7 +53,7 @@ type Manager struct {
 func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	m := &Manager{
 		cfg: cfg, limits: cfg.Limits.withDefaults(), log: cfg.Log,
-		agents: map[string]*turn.Spec{}, threads: map[string]*Thread{},
+		agents: map[string]*turn.Spec{}, threads: map[string]*Thread{}, loading: map[string]*loading{},
 	}
 	for i := range cfg.Agents {
 		spec := &cfg.Agents[i]
@@ -211,15 +214,7 @@ func (m *Manager) refuseNew() error {
 func (m *Manager) loaded() []*Thread {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := make([]*Thread, 0, len(m.threads))
-	for _, t := range m.threads {
-		select {
-		case <-t.ready:
-			all = append(all, t)
-		default: // its first user has it, without a lock
-		}
-	}
-	return all
+	return slices.Collect(maps.Values(m.threads))
 }
 
 // lock finds a thread that the caller may see and returns it locked, or ThreadNotFound.
@@ -263,44 +258,6 @@ func (m *Manager) lockToChange(c Call, id string) (*Thread, error) {
 		return nil, protocol.Errorf(protocol.CodeForbidden, "an observer may not run turns or change the thread")
 	}
 	return t, nil
-}
-
-// load returns the thread in memory, from the store if need be. One goroutine loads, the
-// others wait for it.
-func (m *Manager) load(ctx context.Context, id string) (*Thread, error) {
-	if !protocol.ValidID(protocol.PrefixThread, id) {
-		return nil, protocol.ThreadNotFound()
-	}
-	m.mu.Lock()
-	t := m.threads[id]
-	if t != nil {
-		m.mu.Unlock()
-		select {
-		case <-t.ready:
-			return t, t.loadErr
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-	t = newThread(m, id)
-	m.threads[id] = t
-	m.mu.Unlock()
-	t.loadErr = t.read(context.WithoutCancel(ctx))
-	if t.loadErr != nil {
-		m.mu.Lock()
-		delete(m.threads, id)
-		m.mu.Unlock()
-	}
-	close(t.ready)
-	return t, t.loadErr
-}
-
-func newThread(m *Manager, id string) *Thread {
-	return &Thread{
-		m: m, id: id, store: m.cfg.Store, ready: make(chan struct{}), lastUse: time.Now(),
-		queued: map[string]*protocol.Turn{}, entries: map[string]storage.TurnEntry{},
-		ended: map[string]protocol.Turn{}, waiters: map[string][]*waiter{},
-	}
 }
 
 // count adds one to a counter of Stats.

@@ -91,7 +91,7 @@ func textOf(params json.RawMessage, key string) string {
 func (t *Thread) outlineOf(ctx context.Context, turn string, after, upTo uint64, each func(seq uint64, env protocol.Envelope)) ([]place, error) {
 	o := newOutline(turn)
 	for after < upTo {
-		events, err := t.store.Events(ctx, t.id, after, upTo, pageBytes)
+		events, err := t.store().Events(ctx, t.id, after, upTo, pageBytes)
 		if err != nil {
 			return nil, err
 		}
@@ -125,45 +125,45 @@ func (t *Thread) missing(seq uint64) error {
 type itemReader struct {
 	eventAt func(seq uint64) (protocol.Envelope, error)
 	seq     uint64 // of changes
-	changes []protocol.ItemChange
+	changes []storedChange
 }
 
-func (r *itemReader) item(p place) (protocol.Item, error) {
-	var it protocol.Item
-	if p.seq != r.seq || r.changes == nil {
-		env, err := r.eventAt(p.seq)
-		if err != nil {
-			return it, err
-		}
-		r.seq, r.changes = p.seq, nil
-		if raw := protocol.Member(env.Params, "item"); raw != nil {
-			err = it.UnmarshalJSON(raw) // it was checked when it was written
-		} else {
-			err = json.Unmarshal(protocol.Member(env.Params, "changes"), &r.changes)
-		}
-		if err != nil {
-			return it, err
-		}
-	}
-	if p.nth < len(r.changes) {
-		it = r.changes[p.nth].Item
-	}
-	if p.plan == 0 {
-		return it, nil
+func (r *itemReader) item(p place) (json.RawMessage, error) {
+	it, err := r.itemIn(p)
+	if err != nil || p.plan == 0 {
+		return it, err
 	}
 	env, err := r.eventAt(p.plan)
 	if err != nil {
-		return it, err
+		return nil, err
 	}
-	var plan protocol.PlanUpdatedEvent
-	err = json.Unmarshal(env.Params, &plan)
-	it.Entries = plan.Entries
-	return it, err
+	return withEntries(it, env)
+}
+
+// itemIn returns the item of the event at a place.
+func (r *itemReader) itemIn(p place) (json.RawMessage, error) {
+	if p.seq != r.seq {
+		env, err := r.eventAt(p.seq)
+		if err != nil {
+			return nil, err
+		}
+		if it := protocol.Member(env.Params, "item"); it != nil {
+			return it, nil
+		}
+		if r.changes, err = changesIn(env); err != nil {
+			return nil, err
+		}
+		r.seq = p.seq
+	}
+	if p.nth >= len(r.changes) {
+		return nil, errNotThere
+	}
+	return r.changes[p.nth].Item, nil
 }
 
 // itemsAt returns the items at some places.
-func (t *Thread) itemsAt(places []place, eventAt func(seq uint64) (protocol.Envelope, error)) ([]protocol.Item, error) {
-	items := make([]protocol.Item, len(places))
+func (t *Thread) itemsAt(places []place, eventAt func(seq uint64) (protocol.Envelope, error)) ([]json.RawMessage, error) {
+	items := make([]json.RawMessage, len(places))
 	r := itemReader{eventAt: eventAt}
 	for i, p := range places {
 		var err error

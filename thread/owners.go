@@ -92,8 +92,9 @@ func (o *owners) leave(conn string) []string {
 func (x *change) own(c Caller) {
 	t := x.t
 	t.m.owners.take(t.id, c)
-	if h := (holder{c.User, c.InstanceID}); t.st.tied() && t.st.Holder != h {
-		t.st.Holder = h
+	h := holder{c.User, c.InstanceID}
+	if t.st.tied() && (t.st.Holder == nil || *t.st.Holder != h) {
+		t.st.Holder = &h
 		x.row = true
 	}
 }

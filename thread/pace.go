@@ -32,14 +32,14 @@ const (
 func (r *run) lock() *Thread {
 	t := r.t
 	t.mu.Lock()
-	for t.backlog > maxBacklog && r.goesOn() {
-		if t.room == nil {
-			t.room = make(chan struct{})
+	for r.goesOn() && t.out != nil && t.out.backlog > maxBacklog {
+		if r.room == nil {
+			r.room = make(chan struct{})
 		}
-		r.pause(t.room, nil)
+		r.pause(r.room, nil)
 	}
-	if t.said >= paceBytes {
-		t.said = 0
+	if r.said >= paceBytes {
+		r.said = 0
 		r.keepPace()
 	}
 	return t

@@ -134,5 +134,10 @@ func BenchmarkReadTurns(b *testing.B) {
 		if a.err != nil || len(*a.result.Turns) != 200 {
 			b.Fatal(a.err)
 		}
+		f, err := protocol.EncodeResult(protocol.RawID("1"), a.result)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(int64(len(f)))
 	}
 }

@@ -3,6 +3,7 @@ package thread_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 
 	"github.com/spoolhq/spool/protocol"
@@ -132,6 +133,31 @@ func (p *peer) take(t tb) []protocol.Frame {
 	got := p.got
 	p.got = nil
 	return got
+}
+
+// knowsRuntime checks that the newest that was told of the runtime of a thread is what it is, and
+// that nothing was told twice.
+func (p *peer) knowsRuntime(t tb, of protocol.Thread) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var told []string
+	for _, f := range p.state {
+		env := protocol.ParseFrame(f)
+		var e protocol.RuntimeChangedEvent
+		if err := json.Unmarshal(env.Params, &e); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		if env.Method == protocol.EventRuntimeChanged.Name && e.ThreadID == of.ID {
+			told = append(told, string(protocol.Member(env.Params, "runtime")))
+		}
+	}
+	if again := slices.Compact(slices.Clone(told)); len(again) < len(told) {
+		t.Fatalf("the runtime was told twice: %s", told)
+	}
+	if n := len(told); n > 0 {
+		same(t, "thread/runtimeChanged", json.RawMessage(told[n-1]), of.Runtime)
+	}
 }
 
 // methods names frames.

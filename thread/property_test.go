@@ -621,6 +621,7 @@ func (g *game) check(rt *rapid.T) {
 		running = tn.Input.Text()
 	}
 	h := g.read(g.id).Thread
+	g.peer.knowsRuntime(rt, h)
 	if running != m.running || q.Paused != m.paused || q.PauseReason != m.reason || h.Status != m.status || h.Runtime.PendingItems != m.pending {
 		rt.Fatalf("running %q paused %t %s, %s, %d pending; the model says %+v", running, q.Paused, q.PauseReason, h.Status, h.Runtime.PendingItems, *m)
 	}

@@ -34,8 +34,9 @@ func (t *Thread) waiting() []protocol.Turn {
 // lastTicket returns the newest commit that is not told yet, so that what is read under
 // the lock is answered when it is kept.
 func (t *Thread) lastTicket() *ticket {
-	for i := len(t.effects) - 1; i >= 0; i-- {
-		if tk := t.effects[i].ticket; tk != nil {
+	effects := t.toTell()
+	for i := len(effects) - 1; i >= 0; i-- {
+		if tk := effects[i].ticket; tk != nil {
 			return tk
 		}
 	}

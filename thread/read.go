@@ -9,18 +9,26 @@ import (
 	"github.com/spoolhq/spool/storage"
 )
 
+// ReadResult is a [protocol.ThreadReadResult] with the turns as the journal has them.
+type ReadResult struct {
+	Thread     protocol.Thread    `json:"thread"`
+	Turns      *[]json.RawMessage `json:"turns,omitempty"`
+	ActiveTurn *protocol.Turn     `json:"activeTurn,omitempty"`
+	Pending    []protocol.Item    `json:"pending"`
+}
+
 // Read returns a thread, with all its turns if they are wanted. It changes nothing.
-func (m *Manager) Read(c Call, p protocol.ThreadReadParams, r Reply[protocol.ThreadReadResult]) {
+func (m *Manager) Read(c Call, p protocol.ThreadReadParams, r Reply[ReadResult]) {
 	t, err := m.lock(c.Context, p.ThreadID, c.Caller.User)
 	if err != nil {
-		r(protocol.ThreadReadResult{}, err)
+		r(ReadResult{}, err)
 		return
 	}
-	res := protocol.ThreadReadResult{Thread: t.header(), ActiveTurn: t.activeTurn(), Pending: t.openItems()}
+	res := ReadResult{Thread: t.header(), ActiveTurn: t.activeTurn(), Pending: t.openItems()}
 	v := t.view()
 	t.mu.Unlock()
 	if err := v.wait(c.Context); err != nil {
-		r(protocol.ThreadReadResult{}, m.storageErrorOf(err))
+		r(ReadResult{}, m.storageErrorOf(err))
 		return
 	}
 	if !p.IncludeTurns {
@@ -33,8 +41,8 @@ func (m *Manager) Read(c Call, p protocol.ThreadReadParams, r Reply[protocol.Thr
 }
 
 // allTurns returns the turns that ended, the running one and those that wait.
-func (v *view) allTurns(c Call) ([]protocol.Turn, error) {
-	turns := []protocol.Turn{}
+func (v *view) allTurns(c Call) ([]json.RawMessage, error) {
+	turns := []json.RawMessage{}
 	for after := ""; ; {
 		page, err := v.store.Turns(c.Context, v.t.id, storage.TurnQuery{After: after, Limit: 200})
 		if err != nil {
@@ -44,7 +52,7 @@ func (v *view) allTurns(c Call) ([]protocol.Turn, error) {
 			if (e.Ended == 0 || e.Ended > v.head) && e.ID != v.cut {
 				continue
 			}
-			tn, err := v.turn(c.Context, e, true)
+			tn, err := v.stored(c.Context, e, true)
 			if err != nil {
 				return nil, err
 			}
@@ -55,10 +63,18 @@ func (v *view) allTurns(c Call) ([]protocol.Turn, error) {
 		}
 		after = page[len(page)-1].ID
 	}
+	now := v.waiting
 	if v.active != nil {
-		turns = append(turns, *v.active)
+		now = append([]protocol.Turn{*v.active}, now...)
 	}
-	return append(turns, v.waiting...), nil
+	for _, tn := range now {
+		raw, err := protocol.Marshal(tn)
+		if err != nil {
+			return nil, err
+		}
+		turns = append(turns, raw)
+	}
+	return turns, nil
 }
 
 // TurnRead returns one turn.
@@ -220,7 +236,7 @@ func (m *Manager) Export(c Call, p protocol.ThreadExportParams, r Reply[protocol
 		r(protocol.ThreadExportResult{}, err)
 		return
 	}
-	upTo, store := t.flushed, t.store
+	upTo, store := t.flushed, t.store()
 	t.mu.Unlock()
 	res := protocol.ThreadExportResult{Events: []json.RawMessage{}}
 	if p.AfterSeq >= upTo {

@@ -1,7 +1,6 @@
 package thread
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -47,7 +46,11 @@ func (m *Manager) recoverThread(ctx context.Context, id string) error {
 	done := make(chan error, 1)
 	x.commit(func(err error) { done <- err })
 	if t.st.Thread.Status != protocol.StatusEnded && t.st.tied() {
-		m.orphaned(id, cmp.Or(t.st.Holder.User, t.st.Thread.Owner), t.st.Holder.Instance, milliseconds(t.st.Thread.Lifetime.GraceMs))
+		last := holder{User: t.st.Thread.Owner}
+		if t.st.Holder != nil {
+			last = *t.st.Holder
+		}
+		m.orphaned(id, last.User, last.Instance, milliseconds(t.st.Thread.Lifetime.GraceMs))
 	}
 	t.mu.Unlock()
 	err = <-done
@@ -59,7 +62,7 @@ func (m *Manager) recoverThread(ctx context.Context, id string) error {
 // called yet, runs it again.
 func (x *change) recoverTurn(ctx context.Context, id string) error {
 	t := x.t
-	entry, err := t.store.Turn(ctx, t.id, id)
+	entry, err := t.store().Turn(ctx, t.id, id)
 	if err != nil {
 		return err
 	}
@@ -166,7 +169,11 @@ func (r *run) restoreItems(ctx context.Context, head uint64) error {
 	if err != nil {
 		return err
 	}
-	items, err := r.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return r.t.eventAt(ctx, seq) })
+	stored, err := r.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return r.t.eventAt(ctx, seq) })
+	if err != nil {
+		return err
+	}
+	items, err := decoded[protocol.Item](r.t, stored)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (m *Manager) followFrom(c Call, g claim) (uint64, bool) {
 	if err != nil {
 		return 0, false
 	}
-	store := t.store
+	store := t.store()
 	t.mu.Unlock()
 	entry, err := store.Turn(c.Context, g.thread, g.turn)
 	if err != nil || entry.Accepted == 0 {

@@ -63,7 +63,7 @@ func (rs *rules) add(x *change, owner, agent, scopeKey string) {
 	r := rule{protocol.ApprovalRule{ID: protocol.NewID("rul_"), ScopeKey: scopeKey, Agent: agent, CreatedAt: x.at}, owner}
 	value, _ := protocol.Marshal(r)
 	set := storage.Setting{Key: rulePrefix + r.ID, Value: value}
-	if store := x.t.m.cfg.Store; x.t.store == store {
+	if store := x.t.m.cfg.Store; x.t.store() == store {
 		x.batch.Settings = append(x.batch.Settings, set)
 	} else { // an ephemeral thread; the rule outlives it
 		store.Commit(&storage.Batch{Settings: []storage.Setting{set}}, func(err error) { _ = x.t.m.storageErrorOf(err) })

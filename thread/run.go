@@ -35,6 +35,8 @@ type run struct {
 	used    bool
 	steered chan struct{} // has one element while steers may be waiting
 	wake    chan struct{} // gets an element when clients have room; see keepPace
+	room    chan struct{} // closed when there is room for more effects; nil: the agent does not wait for that
+	said    int           // bytes told to subscribers since the last look at how they keep up
 	saver   *time.Timer   // the next checkpoint
 }
 
@@ -196,8 +198,9 @@ func (t *Thread) interruptRun(reason protocol.CancelReason, by *protocol.By, que
 	if r.interrupting {
 		return
 	}
+	was := t.runtime()
 	r.interrupting, r.by, r.queue = true, by, queue
 	r.stop(turn.Cancelled{Reason: reason})
-	t.tellRuntime(nil)
+	t.tellRuntime(was, nil)
 	t.flush()
 }

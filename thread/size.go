@@ -81,7 +81,7 @@ func (m *Manager) checkTurn(tn *protocol.Turn) error {
 }
 
 // checkHeader refuses a thread that is too large for its events.
-func (m *Manager) checkHeader(h *protocol.Thread) error {
+func (m *Manager) checkHeader(h *protocol.ThreadHeader) error {
 	most := m.limits.share(2)
 	for field, o := range map[string]protocol.Object{"config": h.Config, "metadata": h.Metadata} {
 		if int64(written(o, len(o))) > most {

@@ -11,7 +11,8 @@ import (
 
 // state is what is stored of a thread beside its journal, as Row.Data.
 type state struct {
-	Thread   protocol.Thread  `json:"thread"` // Runtime is made when needed
+	Thread protocol.ThreadHeader `json:"thread"`
+
 	Queue    turn.Queue       `json:"queue"`
 	Grants   []protocol.Grant `json:"grants,omitempty"`
 	Handed   string           `json:"handed,omitempty"`   // turn whose input the agent was given
@@ -21,7 +22,7 @@ type state struct {
 	After    []deferred       `json:"after,omitempty"`    // to be done when the running turn ends, in this order
 	Base     uint64           `json:"base,omitempty"`     // seq of the newest thread/items/replace
 	LastEdit uint64           `json:"lastEdit,omitempty"` // seq of the newest event that changed items of turns that had ended, or removed them
-	Holder   holder           `json:"holder,omitzero"`    // whose connection a tied thread belongs to
+	Holder   *holder          `json:"holder,omitempty"`   // whose connection a tied thread belongs to
 	Allowed  []string         `json:"allowed,omitempty"`  // scope keys of acceptForThread
 	Binding  uint64           `json:"binding,omitempty"`  // generation of the tool binding
 	Turns    int              `json:"turns,omitempty"`    // in the turn index
@@ -130,9 +131,7 @@ func (s *state) runtime() protocol.Runtime {
 
 // header returns the thread as clients see it. t.mu is held.
 func (t *Thread) header() protocol.Thread {
-	h := t.st.Thread
-	h.Runtime = t.runtime()
-	return h
+	return protocol.Thread{ThreadHeader: t.st.Thread, Runtime: t.runtime()}
 }
 
 func (t *Thread) runtime() protocol.Runtime {

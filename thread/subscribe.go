@@ -189,7 +189,7 @@ func (s *Subscription) Fill(ctx context.Context) (frames []protocol.Frame, more 
 	}
 	t.mu.Unlock()
 
-	events, err := t.store.Events(ctx, t.id, after, upTo, pageBytes)
+	events, err := t.store().Events(ctx, t.id, after, upTo, pageBytes)
 	if err != nil {
 		return frames, false, err
 	}

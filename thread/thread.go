@@ -2,51 +2,63 @@ package thread
 
 import (
 	"sync"
-	"time"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage"
 )
 
-// Thread is one conversation in memory. All its fields are guarded by mu, but for those
-// above it, which never change.
+// Thread is one conversation in memory. All its fields are guarded by mu, but for the first
+// three, which never change. A daemon may hold very many that nobody uses: what is there only
+// while something goes on is made when it begins.
 type Thread struct {
-	m     *Manager
-	id    string
-	store storage.Store
-	ready chan struct{} // closed when it was loaded, or loadErr set
-	// loadErr is why it could not be loaded; read it after ready.
-	loadErr error
+	m         *Manager
+	id        string
+	ephemeral bool // kept in memory only
 
-	mu      sync.Mutex
 	gone    bool // unloaded, removed or failed: look it up again
 	deleted bool // it is being removed: nobody finds it any more
+	lost    bool // a commit failed: nothing is told any more
+
+	mu      sync.Mutex
 	st      state
+	lastUse protocol.Time
 	queued  map[string]*protocol.Turn    // the waiting turns
 	entries map[string]storage.TurnEntry // and where they are in the journal
 	pending []protocol.Item              // the items of st.Pending
 	run     *run                         // the running turn
 	ended   map[string]protocol.Turn     // turns whose end is not told yet
-	touched map[string]uint64            // items with a change that is not told yet, and its seq
-	latest  map[string]protocol.Item     // and what they are by it
+	touched map[string]touchedItem       // items with a change that is not told yet
 	waiters map[string][]*waiter         // by turn
+	out     *outlet                      // what is to be told; nil: nothing, and no turn runs
+	flushed uint64                       // seq of the newest durable event that was told
+	subs    []*Subscription
+	tools   map[string]*boundTool // by name
+}
 
-	effects     []effect
-	backlog     int           // about what the effects take in memory, in bytes
-	room        chan struct{} // closed when there is room for more; nil: no agent waits for that
-	said        int           // bytes told to subscribers since the last look at how they keep up
-	lost        bool          // a commit failed: nothing is told any more
-	flushing    bool
-	flushed     uint64           // seq of the newest durable event that was told
-	lastRuntime protocol.Runtime // as last told
-	subs        []*Subscription
-	tools       map[string]*boundTool // by name
+func newThread(m *Manager, id string) *Thread {
+	t := &Thread{m: m, id: id}
+	t.touch()
+	return t
+}
 
-	lastUse time.Time
+// store is where the thread is kept.
+func (t *Thread) store() storage.Store {
+	if t.ephemeral {
+		return t.m.cfg.Ephemeral
+	}
+	return t.m.cfg.Store
+}
+
+// hold keeps a waiting turn in memory. t.mu is held.
+func (t *Thread) hold(tn *protocol.Turn, entry storage.TurnEntry) {
+	if t.queued == nil {
+		t.queued, t.entries = map[string]*protocol.Turn{}, map[string]storage.TurnEntry{}
+	}
+	t.queued[tn.ID], t.entries[tn.ID] = tn, entry
 }
 
 // touch notes that somebody used the thread. t.mu is held.
-func (t *Thread) touch() { t.lastUse = time.Now() }
+func (t *Thread) touch() { t.lastUse = protocol.Now() }
 
 // newID returns a new id for something in this thread, greater than all before.
 func (t *Thread) newTurnID() string {

@@ -112,6 +112,27 @@ func TestMaxTurnMs(t *testing.T) {
 	})
 }
 
+// While a turn that was interrupted has not ended, everybody hears that it is to end.
+func TestInterruptingIsTold(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.connect("ann")
+		id := w.start(protocol.ThreadOptions{})
+		w.held(id, "go").hardens()
+		do(t, w.m.TurnInterrupt, ann, protocol.TurnInterruptParams{ThreadID: id})
+		h := w.read(id).Thread
+		if !h.Runtime.Interrupting {
+			t.Errorf("%+v", h.Runtime)
+		}
+		p.knowsRuntime(t, h)
+		<-time.After(6 * time.Second)
+		synctest.Wait()
+		if h = w.read(id).Thread; h.Runtime.Busy {
+			t.Errorf("%+v", h.Runtime)
+		}
+		p.knowsRuntime(t, h)
+	})
+}
+
 func TestTurnWait(t *testing.T) {
 	inWorld(t, func(w *world) {
 		id := w.start(protocol.ThreadOptions{})

@@ -30,7 +30,7 @@ type comparedField struct {
 }
 
 // headerFields leaves out the owner: that of an imported journal is not the one in it.
-func (v *verifier) headerFields(h *protocol.Thread) []comparedField {
+func (v *verifier) headerFields(h *protocol.ThreadHeader) []comparedField {
 	j := &v.header
 	return []comparedField{
 		{"id", h.ID, j.ID},

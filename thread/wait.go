@@ -123,6 +123,9 @@ func (t *Thread) wait(ctx context.Context, turnID string, timeout time.Duration,
 		})
 		w.stop = append(w.stop, timer.Stop)
 	}
+	if t.waiters == nil {
+		t.waiters = map[string][]*waiter{}
+	}
 	t.waiters[turnID] = append(t.waiters[turnID], w)
 }
 

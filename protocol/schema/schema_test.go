@@ -179,7 +179,7 @@ func TestZeroValuesAreValidWhereEnumsAllow(t *testing.T) {
 	for _, name := range []string{"ThreadListResult", "QueueListResult", "QueueUpdatedEvent", "ThreadUpdatedEvent", "ToolRegisterResult", "AgentListResult", "AgentInfo", "ToolResult"} {
 		types := map[string]any{
 			"ThreadListResult": protocol.ThreadListResult{}, "QueueListResult": protocol.QueueListResult{}, "QueueUpdatedEvent": protocol.QueueUpdatedEvent{},
-			"ThreadUpdatedEvent": protocol.ThreadUpdatedEvent{Thread: protocol.Thread{Status: protocol.StatusActive}}, "ToolRegisterResult": protocol.ToolRegisterResult{},
+			"ThreadUpdatedEvent": protocol.ThreadUpdatedEvent{Thread: protocol.Thread{ThreadHeader: protocol.ThreadHeader{Status: protocol.StatusActive}}}, "ToolRegisterResult": protocol.ToolRegisterResult{},
 			"AgentListResult": protocol.AgentListResult{}, "AgentInfo": protocol.AgentInfo{}, "ToolResult": protocol.ToolResult{},
 		}
 		if err := validate(s.at(t, "$defs", name), encode(t, types[name])); err != nil {
