@@ -10,7 +10,6 @@ import (
 
 	sdk "github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
-	"github.com/openai/openai-go/v3/responses"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
@@ -46,21 +45,19 @@ func New(o Options) (turn.Agent, error) {
 		opts = append(opts, option.WithHeader(name, value))
 	}
 	a := &agent{
-		models: sdk.NewModelService(opts...), options: o, host: endpoint.Host, timeout: cmp.Or(o.Timeout, defaultTimeout),
-		responses: responses.NewResponseService(opts...), completions: sdk.NewChatCompletionService(opts...),
+		client:  sdk.Client{Options: opts, Models: sdk.NewModelService(opts...)}, // sdk.NewClient reads the environment
+		options: o, host: endpoint.Host, timeout: cmp.Or(o.Timeout, defaultTimeout),
 	}
 	a.chatOnly.Store(o.API == APIChat)
 	return a, nil
 }
 
 type agent struct {
-	options     Options
-	models      sdk.ModelService
-	host        string
-	timeout     time.Duration
-	responses   responses.ResponseService
-	completions sdk.ChatCompletionService
-	chatOnly    atomic.Bool // chat was chosen, or is all that the endpoint has
+	client   sdk.Client
+	options  Options
+	host     string
+	timeout  time.Duration
+	chatOnly atomic.Bool // chat was chosen, or is all that the endpoint has
 }
 
 // request is what all model calls of one turn have in common.
