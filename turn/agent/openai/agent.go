@@ -15,13 +15,19 @@ import (
 	"github.com/spoolhq/spool/turn"
 )
 
-// idleConnections are kept to one model server, so that as many turns at once do not have to
-// connect again for each request. net/http keeps two.
-const idleConnections = 64
+const (
+	// idleConnections are kept to one model server, so that as many turns at once do not
+	// have to connect again for each request. net/http keeps two.
+	idleConnections = 64
+	// readBuffer takes what came of an answer since the last read, which is many events
+	// where the daemon is busy. net/http takes 4 KiB.
+	readBuffer = 16 << 10
+)
 
 func newClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = idleConnections
+	transport.ReadBufferSize = readBuffer
 	return &http.Client{Transport: transport}
 }
 

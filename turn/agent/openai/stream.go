@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/packages/ssestream"
@@ -16,6 +17,12 @@ import (
 // maxEvent bounds an event of an answer, in bytes. The library bounds a line of it, but not
 // how many lines an event may have.
 const maxEvent = 32 << 20
+
+// What close waits for.
+const (
+	linger      = 50 * time.Millisecond
+	lingerBytes = 4 << 10
+)
 
 var (
 	errEventTooLarge = errors.New("an event of the answer is too large")
@@ -87,7 +94,14 @@ func parse(data []byte) (gjson.Result, error) {
 	return e, nil
 }
 
-func (s *stream) close() { _ = s.body.Close() } // what was read is all that counts
+// close ends the answer. Most endpoints end it right after its last event, and a connection
+// serves the next call only where that end was read: it gets a moment to come.
+func (s *stream) close() {
+	enough := time.AfterFunc(linger, func() { s.w.cancel(nil) })
+	defer enough.Stop()
+	_, _ = io.CopyN(io.Discard, s.body, lingerBytes) // what was read before is all that counts
+	_ = s.body.Close()
+}
 
 // field returns what a field says; empty where it is not there.
 func field(e gjson.Result, name string) string { return e.Get(name).String() }

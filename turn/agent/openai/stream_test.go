@@ -1,15 +1,20 @@
 package openai
 
 import (
+	"context"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
+	"github.com/spoolhq/spool/turn/agenttest"
 )
 
 // streamed is an answer whose body is there already.
@@ -122,6 +127,56 @@ func TestLargeAnswer(t *testing.T) {
 	}
 	if n <= maxEvent || s.err != nil {
 		t.Errorf("%d bytes, %v", n, s.err)
+	}
+}
+
+// A connection serves one turn after the other, also where the end of the answer comes some
+// time after its last event.
+func TestConnectionIsUsedAgain(t *testing.T) {
+	for api, reply := range map[API]http.HandlerFunc{APIResponses: answer("Good day"), APIChat: chatAnswer("Good day")} {
+		t.Run(string(api), func(t *testing.T) {
+			var connections atomic.Int32
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				reply(w, r)
+				<-time.After(2 * time.Millisecond)
+			}))
+			s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					connections.Add(1)
+				}
+			}
+			s.Start()
+			defer s.Close()
+			a, err := New(Options{BaseURL: s.URL + "/v1", Model: "m1", API: api, HTTPClient: s.Client()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			const turns = 10
+			for range turns {
+				mustComplete(t, a, ask("x"))
+			}
+			if n := connections.Load(); n > turns/2 { // one, if the machine is not very busy
+				t.Errorf("%d connections for %d turns", n, turns)
+			}
+		})
+	}
+}
+
+// An endpoint that does not end its answer after the last event does not hold the turn up.
+func TestAnswerLeftOpen(t *testing.T) {
+	for api, reply := range map[API]http.HandlerFunc{APIResponses: answer("Good day"), APIChat: chatAnswer("Good day")} {
+		t.Run(string(api), func(t *testing.T) {
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				reply(w, r)
+				<-r.Context().Done()
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			var r agenttest.Recorder
+			if o := r.Run(ctx, s.agent(func(o *Options) { o.API = api }), ask("x")); o.Status != protocol.TurnCompleted || r.Text() != "Good day" {
+				t.Errorf("%+v, %v", o, r.Log())
+			}
+		})
 	}
 }
 
