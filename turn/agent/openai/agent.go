@@ -10,19 +10,24 @@ import (
 
 	sdk "github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
-	"github.com/openai/openai-go/v3/responses"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
 )
 
-// idleConnections are kept to one model server, so that as many turns at once do not have to
-// connect again for each request. net/http keeps two.
-const idleConnections = 64
+const (
+	// idleConnections are kept to one model server, so that as many turns at once do not
+	// have to connect again for each request. net/http keeps two.
+	idleConnections = 64
+	// readBuffer takes what came of an answer since the last read, which is many events
+	// where the daemon is busy. net/http takes 4 KiB.
+	readBuffer = 16 << 10
+)
 
 func newClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = idleConnections
+	transport.ReadBufferSize = readBuffer
 	return &http.Client{Transport: transport}
 }
 
@@ -46,21 +51,19 @@ func New(o Options) (turn.Agent, error) {
 		opts = append(opts, option.WithHeader(name, value))
 	}
 	a := &agent{
-		models: sdk.NewModelService(opts...), options: o, host: endpoint.Host, timeout: cmp.Or(o.Timeout, defaultTimeout),
-		responses: responses.NewResponseService(opts...), completions: sdk.NewChatCompletionService(opts...),
+		client:  sdk.Client{Options: opts, Models: sdk.NewModelService(opts...)}, // sdk.NewClient reads the environment
+		options: o, host: endpoint.Host, timeout: cmp.Or(o.Timeout, defaultTimeout),
 	}
 	a.chatOnly.Store(o.API == APIChat)
 	return a, nil
 }
 
 type agent struct {
-	options     Options
-	models      sdk.ModelService
-	host        string
-	timeout     time.Duration
-	responses   responses.ResponseService
-	completions sdk.ChatCompletionService
-	chatOnly    atomic.Bool // chat was chosen, or is all that the endpoint has
+	client   sdk.Client
+	options  Options
+	host     string
+	timeout  time.Duration
+	chatOnly atomic.Bool // chat was chosen, or is all that the endpoint has
 }
 
 // request is what all model calls of one turn have in common.

@@ -2,13 +2,11 @@ package openai
 
 import (
 	"cmp"
-	"encoding/json"
-	"net/http"
 
 	sdk "github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/packages/param"
 	"github.com/openai/openai-go/v3/shared"
+	"github.com/tidwall/gjson"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
@@ -16,23 +14,21 @@ import (
 
 // chat makes one call of the chat completions API and returns the text of the answer.
 func (a *agent) chat(w *watchdog, req request, talk []protocol.Message, out turn.Emitter) (string, error) {
-	var response *http.Response
-	stream := a.completions.NewStreaming(w.ctx, chatParams(req, talk), option.WithResponseInto(&response))
-	defer stream.Close() //nolint:errcheck // what was read is all that counts
-	if err := refused(w, stream.Err(), response); err != nil {
+	answer, err := a.open(w, "chat/completions", chatParams(req, talk))
+	if err != nil {
 		return "", err
 	}
+	defer answer.close()
 	c := chatter{speech: speech{out: out}}
-	for stream.Next() {
-		w.heard()
-		c.chunk(stream.Current())
+	for answer.next() {
+		c.chunk(answer.event)
 	}
 	if c.usage != (protocol.Usage{}) {
 		out.Usage(c.usage)
 	}
 	switch {
 	case c.reason == "":
-		return "", c.broken(w, stream.Err())
+		return "", c.broken(w, answer.err)
 	case c.reason == "content_filter":
 		c.cut()
 		return "", errFiltered
@@ -97,36 +93,36 @@ type chatter struct {
 	usage  protocol.Usage
 }
 
-func (c *chatter) chunk(chunk sdk.ChatCompletionChunk) {
-	if u := chunk.Usage; u.PromptTokens != 0 || u.CompletionTokens != 0 {
+func (c *chatter) chunk(e gjson.Result) {
+	used := e.Get("usage")
+	if in, out := used.Get("prompt_tokens").Int(), used.Get("completion_tokens").Int(); in != 0 || out != 0 {
 		c.usage = protocol.Usage{
-			InputTokens: u.PromptTokens, OutputTokens: u.CompletionTokens,
-			CachedTokens:    u.PromptTokensDetails.CachedTokens,
-			ReasoningTokens: u.CompletionTokensDetails.ReasoningTokens,
+			InputTokens: in, OutputTokens: out,
+			CachedTokens:    used.Get("prompt_tokens_details.cached_tokens").Int(),
+			ReasoningTokens: used.Get("completion_tokens_details.reasoning_tokens").Int(),
 		}
 	}
-	for _, choice := range chunk.Choices {
-		if choice.Index != 0 {
+	for _, choice := range list(e, "choices") {
+		if choice.Get("index").Int() != 0 {
 			continue
 		}
-		d := choice.Delta
+		d := choice.Get("delta")
 		c.say(protocol.ItemReasoning, "", reasoning(d))
-		c.say(protocol.ItemAgentMessage, "", d.Content)
-		if d.Refusal != "" {
+		c.say(protocol.ItemAgentMessage, "", field(d, "content"))
+		if refusal := field(d, "refusal"); refusal != "" {
 			c.refused = true
-			c.say(protocol.ItemAgentMessage, "", d.Refusal)
+			c.say(protocol.ItemAgentMessage, "", refusal)
 		}
-		c.reason = cmp.Or(choice.FinishReason, c.reason)
+		c.reason = cmp.Or(field(choice, "finish_reason"), c.reason)
 	}
 }
 
 // reasoning returns the reasoning in a delta, which is no part of the API but of several
 // servers that speak it, under either of two names.
-func reasoning(d sdk.ChatCompletionChunkChoiceDelta) string {
+func reasoning(delta gjson.Result) string {
 	for _, name := range []string{"reasoning_content", "reasoning"} {
-		var text string
-		if f, ok := d.JSON.ExtraFields[name]; ok && json.Unmarshal([]byte(f.Raw()), &text) == nil && text != "" {
-			return text
+		if said := delta.Get(name); said.Type == gjson.String && said.Str != "" {
+			return said.Str
 		}
 	}
 	return ""

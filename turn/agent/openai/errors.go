@@ -15,8 +15,6 @@ import (
 	"unicode"
 
 	sdk "github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/packages/ssestream"
-	"github.com/tidwall/gjson"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
@@ -77,9 +75,8 @@ func (s *speech) broken(w *watchdog, err error) error {
 	if w.ctx.Err() == nil || w.silent() {
 		s.cut()
 	}
-	if e, ok := errors.AsType[*ssestream.StreamError](err); ok {
-		said := gjson.GetBytes(e.Event.Data, "error")
-		return streamFailure(cmp.Or(said.Get("code").String(), said.Get("type").String()), said.Get("message").String())
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
 	}
 	return &failure{cut: true, err: err, silent: w.silent()}
 }

@@ -20,7 +20,7 @@ func (a *agent) anyModel(ctx context.Context) (string, error) {
 	if a.host == openAIHost {
 		return openAIModel, nil
 	}
-	list, err := a.models.List(ctx)
+	list, err := a.client.Models.List(ctx)
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}

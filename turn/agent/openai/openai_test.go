@@ -708,25 +708,6 @@ func TestEnvironmentIsIgnored(t *testing.T) {
 	}
 }
 
-func BenchmarkStream(b *testing.B) {
-	const n = 500
-	events := make([]string, n)
-	for i := range events {
-		events[i] = textDelta("msg_1", "word ")
-	}
-	body := sse(append(events, completed(""))...)
-	s := newServer(b)
-	a := s.agent(nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		s.mu.Lock()
-		s.handlers, s.paths, s.bodies, s.headers = []http.HandlerFunc{body}, nil, nil, nil
-		s.mu.Unlock()
-		mustComplete(b, a, ask("x"))
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/delta")
-}
-
 // One agent serves many turns at once, also while it learns which API there is.
 func TestManyTurns(t *testing.T) {
 	const turns = 20

@@ -1,11 +1,9 @@
 package openai
 
 import (
-	"net/http"
-
-	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/packages/param"
 	"github.com/openai/openai-go/v3/responses"
+	"github.com/tidwall/gjson"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
@@ -13,19 +11,17 @@ import (
 
 // respond makes one call of the Responses API and returns the text of the answer.
 func (a *agent) respond(w *watchdog, req request, talk []protocol.Message, out turn.Emitter) (string, error) {
-	var response *http.Response
-	stream := a.responses.NewStreaming(w.ctx, responseParams(req, talk), option.WithResponseInto(&response))
-	defer stream.Close() //nolint:errcheck // what was read is all that counts
-	if err := refused(w, stream.Err(), response); err != nil {
+	answer, err := a.open(w, "responses", responseParams(req, talk))
+	if err != nil {
 		return "", err
 	}
+	defer answer.close()
 	r := responder{speech: speech{out: out}}
-	for !r.over && stream.Next() {
-		w.heard()
-		r.event(stream.Current())
+	for !r.over && answer.next() {
+		r.event(answer.event)
 	}
 	if !r.over {
-		return "", r.broken(w, stream.Err())
+		return "", r.broken(w, answer.err)
 	}
 	return r.result, r.err
 }
@@ -78,70 +74,74 @@ type responder struct {
 	err    error
 }
 
-func (r *responder) event(e responses.ResponseStreamEventUnion) {
-	switch e.Type {
+func (r *responder) event(e gjson.Result) {
+	switch field(e, "type") {
 	case "response.output_text.delta":
-		r.say(protocol.ItemAgentMessage, e.ItemID, e.Delta)
+		r.say(protocol.ItemAgentMessage, field(e, "item_id"), field(e, "delta"))
 	case "response.refusal.delta":
 		r.refused = true
-		r.say(protocol.ItemAgentMessage, e.ItemID, e.Delta)
+		r.say(protocol.ItemAgentMessage, field(e, "item_id"), field(e, "delta"))
 	case "response.reasoning_summary_text.delta", "response.reasoning_text.delta":
-		r.say(protocol.ItemReasoning, e.ItemID, e.Delta)
+		r.say(protocol.ItemReasoning, field(e, "item_id"), field(e, "delta"))
 	case "response.reasoning_summary_part.added":
-		r.paragraph(e.ItemID)
+		r.paragraph(field(e, "item_id"))
 	case "response.output_text.annotation.added":
-		r.cite(e.Annotation.RawJSON())
+		r.cite(e.Get("annotation"))
 	case "response.output_item.done":
-		r.outputItem(e.Item)
+		r.outputItem(e.Get("item"))
 	case "response.completed", "response.incomplete", "response.failed":
-		r.end(e.Response)
+		r.end(e.Get("response"))
 	case "error":
-		r.fail(streamFailure(e.Code, e.Message))
+		r.fail(streamFailure(field(e, "code"), field(e, "message")))
 	}
 }
 
 // outputItem completes an item with what the endpoint says it is.
-func (r *responder) outputItem(it responses.ResponseOutputItemUnion) {
+func (r *responder) outputItem(it gjson.Result) {
 	var texts string
-	for _, c := range it.Content {
-		texts += c.Text + c.Refusal
-		r.refused = r.refused || c.Refusal != ""
+	for _, c := range list(it, "content") {
+		refusal := field(c, "refusal")
+		texts += field(c, "text") + refusal
+		r.refused = r.refused || refusal != ""
 	}
-	switch it.Type {
+	switch field(it, "type") {
 	case "message":
-		r.final(protocol.ItemAgentMessage, it.ID, texts)
+		r.final(protocol.ItemAgentMessage, field(it, "id"), texts)
 	case "reasoning":
 		var summary []string
-		for _, s := range it.Summary {
-			summary = append(summary, s.Text)
+		for _, s := range list(it, "summary") {
+			summary = append(summary, field(s, "text"))
 		}
 		if texts == "" {
 			texts = joinTexts(summary)
 		}
-		r.final(protocol.ItemReasoning, it.ID, texts)
+		r.final(protocol.ItemReasoning, field(it, "id"), texts)
 	}
 }
 
 // end takes the last event.
-func (r *responder) end(res responses.Response) {
+func (r *responder) end(res gjson.Result) {
 	if len(r.said) == 0 { // an endpoint that sent no pieces
-		for _, it := range res.Output {
+		for _, it := range list(res, "output") {
 			r.outputItem(it)
 		}
 	}
-	if u := res.Usage; u.InputTokens != 0 || u.OutputTokens != 0 {
-		r.out.Usage(protocol.Usage{
-			InputTokens: u.InputTokens, OutputTokens: u.OutputTokens,
-			CachedTokens: u.InputTokensDetails.CachedTokens, ReasoningTokens: u.OutputTokensDetails.ReasoningTokens,
-		})
+	used := protocol.Usage{
+		InputTokens: res.Get("usage.input_tokens").Int(), OutputTokens: res.Get("usage.output_tokens").Int(),
+		CachedTokens:    res.Get("usage.input_tokens_details.cached_tokens").Int(),
+		ReasoningTokens: res.Get("usage.output_tokens_details.reasoning_tokens").Int(),
+	}
+	if used.InputTokens != 0 || used.OutputTokens != 0 {
+		r.out.Usage(used)
 	}
 	r.over = true
+	status := field(res, "status")
 	switch {
-	case res.Status == "failed":
-		r.fail(streamFailure(string(res.Error.Code), res.Error.Message))
-	case res.IncompleteDetails.Reason == "content_filter":
+	case status == "failed":
+		r.fail(streamFailure(field(res, "error.code"), field(res, "error.message")))
+	case field(res, "incomplete_details.reason") == "content_filter":
 		r.fail(errFiltered)
-	case res.Status == "incomplete":
+	case status == "incomplete":
 		r.result = r.truncated()
 	default:
 		r.result = r.finish()

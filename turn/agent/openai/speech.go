@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/tidwall/gjson"
+
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/turn"
 )
@@ -46,9 +48,9 @@ func (s *speech) paragraph(id string) {
 }
 
 // cite adds a citation to the open message.
-func (s *speech) cite(citation string) {
-	if s.item != nil && json.Valid([]byte(citation)) {
-		s.citations = append(s.citations, json.RawMessage(citation))
+func (s *speech) cite(citation gjson.Result) {
+	if s.item != nil && citation.IsObject() {
+		s.citations = append(s.citations, json.RawMessage(citation.Raw))
 	}
 }
 
@@ -81,7 +83,7 @@ func (s *speech) end(status protocol.ItemStatus) {
 		return
 	}
 	text := s.text.String()
-	citations, _ := json.Marshal(s.citations) // each was checked
+	citations, _ := json.Marshal(s.citations) // each is JSON
 	cited := len(s.citations) > 0
 	s.item.Complete(func(it *protocol.Item) {
 		it.Status = status
