@@ -119,7 +119,9 @@ func (m *Manager) forkSource(c Call, p protocol.ThreadForkParams) (forkHistory, 
 		return src, err
 	}
 	if p.UpToTurnID == "" {
-		src.pending = v.pending
+		if src.pending, err = v.waitingItems(c.Context); err != nil {
+			return src, err
+		}
 	} else {
 		i := slices.IndexFunc(entries, func(e storage.TurnEntry) bool { return e.ID == p.UpToTurnID })
 		if i < 0 {

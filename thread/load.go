@@ -32,9 +32,6 @@ func (t *Thread) read(ctx context.Context) error {
 	if err := t.readQueue(ctx); err != nil {
 		return t.m.storageError(err)
 	}
-	if err := t.readPending(ctx); err != nil {
-		return t.m.storageError(err)
-	}
 	t.lastRuntime = t.runtime()
 	return nil
 }
@@ -91,32 +88,6 @@ func (t *Thread) eventAt(ctx context.Context, seq uint64) (protocol.Envelope, er
 		return protocol.Envelope{}, t.missing(seq)
 	}
 	return protocol.ParseFrame(events[0].Frame), nil
-}
-
-// readPending brings the appended items that wait for a turn into memory.
-func (t *Thread) readPending(ctx context.Context) error {
-	if len(t.st.Pending) == 0 {
-		return nil
-	}
-	ids := make([]string, len(t.st.Pending))
-	for i, ref := range t.st.Pending {
-		ids[i] = ref.ID
-	}
-	edits, err := t.edits(ctx, ids)
-	if err != nil {
-		return err
-	}
-	for _, ref := range t.st.Pending {
-		seq := max(ref.Seq, edits[ref.ID])
-		item, ok, err := t.changedItem(ctx, seq, ref.ID)
-		if err != nil {
-			return err
-		}
-		if ok {
-			t.pending = append(t.pending, item)
-		}
-	}
-	return nil
 }
 
 // edits returns which of some items were changed, and where.

@@ -67,7 +67,7 @@ func replacement(list []protocol.NewItem, turns map[string]bool, at protocol.Tim
 
 // forgetItems drops what is in memory of items that are not part of the thread any more.
 func (t *Thread) forgetItems() {
-	t.pending, t.st.Pending = nil, nil
+	t.st.Pending = waiting{}
 	t.touched, t.latest = nil, nil
 }
 

@@ -1,0 +1,187 @@
+package thread
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+
+	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/storage"
+)
+
+// Items that were appended to a thread and wait for its next turn stand in the journal and
+// nowhere else: in the thread/items/changed events that append items of no turn. A turn takes
+// them from the oldest on, so what waits are always the newest of them, and it takes a few
+// numbers to say which. Neither the row nor the memory of a thread grows with what waits.
+
+// waiting says which items wait for a turn: all that were appended by the events from First on.
+type waiting struct {
+	First uint64 `json:"first"`           // none before this seq waits
+	Last  uint64 `json:"last"`            // seq of the event with the newest
+	Items int    `json:"items"`           // how many they are
+	Users int    `json:"users,omitempty"` // how many of them are messages of users
+}
+
+// add counts the items that an event appended.
+func (w *waiting) add(seq uint64, items []protocol.Item) {
+	if w.Items == 0 {
+		w.First = seq
+	}
+	w.Last = seq
+	w.Items += len(items)
+	w.Users += usersIn(items)
+}
+
+// take takes the oldest items out, which are those of the events up to a seq.
+func (w *waiting) take(through uint64, items []protocol.Item) {
+	w.First = through + 1
+	w.Items -= len(items)
+	w.Users -= usersIn(items)
+}
+
+// has reports whether the items that an event appended wait.
+func (w *waiting) has(seq uint64) bool { return w.Items > 0 && seq >= w.First }
+
+func usersIn(items []protocol.Item) (n int) {
+	for i := range items {
+		if items[i].Type == protocol.ItemUserMessage {
+			n++
+		}
+	}
+	return n
+}
+
+// appends reports whether a change appends an item that waits for a turn.
+func appends(c *protocol.ItemChange) bool { return c.Op == "append" && c.Item.TurnID == "" }
+
+// waitingIn returns the items that an event appends and that wait for a turn.
+func (t *Thread) waitingIn(ev storage.Event) ([]protocol.Item, error) {
+	env := protocol.ParseFrame(ev.Frame)
+	if env.Method != protocol.EventItemsChanged.Name {
+		return nil, nil
+	}
+	var p protocol.ItemsChangedEvent
+	if err := json.Unmarshal(env.Params, &p); err != nil {
+		return nil, t.unreadable(ev.Seq, err)
+	}
+	var items []protocol.Item
+	for i := range p.Changes {
+		if appends(&p.Changes[i]) {
+			items = append(items, p.Changes[i].Item)
+		}
+	}
+	return items, nil
+}
+
+// eachWaiting gives visit the items that wait, the oldest first, a page of the journal at a
+// time: those of the events up to the seq through.
+func (v *view) eachWaiting(ctx context.Context, visit func(through uint64, items []protocol.Item) error) error {
+	return v.waitingEvents(ctx, func(events []storage.Event) error {
+		var items []protocol.Item
+		for _, ev := range events {
+			more, err := v.t.waitingIn(ev)
+			if err != nil {
+				return err
+			}
+			items = append(items, more...)
+		}
+		if err := v.applyEdits(ctx, items); err != nil {
+			return err
+		}
+		return visit(events[len(events)-1].Seq, items)
+	})
+}
+
+// waitingEvents reads the events among which are those with the items that wait.
+func (v *view) waitingEvents(ctx context.Context, visit func([]storage.Event) error) error {
+	if v.waits.Items == 0 {
+		return nil
+	}
+	for after := v.waits.First - 1; after < v.waits.Last; {
+		events, err := v.store.Events(ctx, v.t.id, after, v.waits.Last, pageBytes)
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			return v.t.missing(after + 1)
+		}
+		if err := visit(events); err != nil {
+			return err
+		}
+		after = events[len(events)-1].Seq
+	}
+	return nil
+}
+
+// waitingItems returns all items that wait.
+func (v *view) waitingItems(ctx context.Context) ([]protocol.Item, error) {
+	var all []protocol.Item
+	err := v.eachWaiting(ctx, func(_ uint64, items []protocol.Item) error {
+		all = append(all, items...)
+		return nil
+	})
+	return all, err
+}
+
+// findWaiting looks for an item among those that wait. seq is that of the event which
+// appended it, 0 where it is not among them.
+func (v *view) findWaiting(ctx context.Context, id string) (item protocol.Item, seq uint64, err error) {
+	err = v.waitingEvents(ctx, func(events []storage.Event) error {
+		for _, ev := range events {
+			if !bytes.Contains(ev.Frame, []byte(id)) {
+				continue
+			}
+			items, err := v.t.waitingIn(ev)
+			if err != nil {
+				return err
+			}
+			for i := range items {
+				if items[i].ID == id {
+					item, seq = items[i], ev.Seq
+					return nil
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || seq == 0 {
+		return item, 0, err
+	}
+	found := []protocol.Item{item}
+	err = v.applyEdits(ctx, found)
+	return found[0], seq, err
+}
+
+// waitingGroup is what pages of the items that wait are made from. Where they stand is kept
+// as that of the items of a turn is; what was appended since it was last asked for is read.
+func (v *view) waitingGroup(ctx context.Context) (group, error) {
+	g := group{id: groupPending, n: v.waits.Items}
+	if g.n == 0 {
+		return g, nil
+	}
+	key := outlined{thread: v.t.id, ended: v.waits.First}
+	places, _ := v.t.m.outlines.get(key)
+	if len(places) < g.n {
+		after := v.waits.First - 1
+		if n := len(places); n > 0 {
+			after = places[n-1].seq
+		}
+		more, err := v.t.outlineOf(ctx, "", after, v.waits.Last, nil)
+		if err != nil {
+			return g, err
+		}
+		places = append(places[:len(places):len(places)], more...)
+		v.t.m.outlines.put(key, places)
+	}
+	if len(places) < g.n {
+		return g, v.t.missing(v.waits.Last)
+	}
+	g.read = func(ctx context.Context, from, to int) ([]protocol.Item, error) {
+		items, err := v.t.itemsAt(places[from:to], func(seq uint64) (protocol.Envelope, error) { return v.t.eventAt(ctx, seq) })
+		if err != nil {
+			return nil, err
+		}
+		return items, v.applyEdits(ctx, items)
+	}
+	return g, nil
+}
