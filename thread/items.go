@@ -173,16 +173,15 @@ func (x *change) attach(r *run, items []protocol.Item) protocol.Item {
 	return items[len(items)-1]
 }
 
-func (x *change) attachAs(op string, r *run, items []protocol.Item) {
+// attachAs tells that items belong to the running turn now, and returns the seq of that.
+func (x *change) attachAs(op string, r *run, items []protocol.Item) uint64 {
 	for i := range items {
 		items[i].TurnID = r.turn.ID
 		r.items = append(r.items, &openItem{r: r, item: items[i], closed: true})
 		delete(x.t.touched, items[i].ID) // it is in the turn's items now
 		delete(x.t.latest, items[i].ID)
 	}
-	for part := range parts(items) {
-		x.changed(op, r.turn.ID, part, false)
-	}
+	return x.changed(op, r.turn.ID, items, false)
 }
 
 // ItemsUpdate changes one item by a merge patch, if it is still at the expected revision.

@@ -4,14 +4,16 @@ import (
 	"errors"
 
 	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/storage"
 	"github.com/spoolhq/spool/turn"
 )
 
 // A turn takes the items that wait when it begins, before its own input. They may be many
 // thousands, so they are read, told and kept a page of the journal at a time: no other thread
-// waits for more than a page. The first page marks the turn as handed over. What it had not taken
-// when it ends, because it was interrupted or the daemon died, waits for the next one; so do items
-// that are appended meanwhile.
+// waits for more than a page. With the last page the input is handed over. What a turn had not
+// taken when it was interrupted waits for the next one, and so do items that are appended while
+// it takes. Where the daemon died meanwhile the turn runs again, keeps what it had and takes
+// the rest.
 
 // errTurnOver ends the reading of what waits.
 var errTurnOver = errors.New("the turn is over")
@@ -58,17 +60,36 @@ func (r *run) takePage(through uint64, items []protocol.Item, last bool) error {
 		}
 	}
 	x := t.begin()
-	t.st.Handed = r.turn.ID
 	t.st.Pending.take(through, items)
 	if last {
 		t.st.Pending = r.later
 	}
 	x.row = true
-	x.attachAs("update", r, items)
+	for part := range parts(items) {
+		x.attachAs("update", r, part)
+	}
 	if last {
 		r.handOver(x)
 	} else {
 		x.commit(nil)
 	}
 	return nil
+}
+
+// keepItems makes the items that a turn had taken before the daemon died items of the turn
+// that runs again. They are told again: what a turn holds stands behind its newest start.
+func (x *change) keepItems(r *run, had []*openItem) {
+	t := x.t
+	items := make([]protocol.Item, len(had))
+	for i, it := range had {
+		items[i] = it.item
+	}
+	for part := range parts(items) {
+		t.st.LastEdit = x.attachAs("update", r, part)
+		for i := range part {
+			if protocol.ValidID(protocol.PrefixItem, part[i].ID) {
+				x.batch.Edits = append(x.batch.Edits, storage.Edit{Item: part[i].ID, Seq: t.st.LastEdit})
+			}
+		}
+	}
 }
