@@ -152,36 +152,55 @@ func (v *view) findWaiting(ctx context.Context, id string) (item protocol.Item, 
 	return found[0], seq, err
 }
 
-// waitingGroup is what pages of the items that wait are made from. Where they stand is kept
-// as that of the items of a turn is; what was appended since it was last asked for is read.
-func (v *view) waitingGroup(ctx context.Context) (group, error) {
-	g := group{id: groupPending, n: v.waits.Items}
-	if g.n == 0 {
-		return g, nil
-	}
-	key := outlined{thread: v.t.id, ended: v.waits.First}
-	places, _ := v.t.m.outlines.get(key)
-	if len(places) < g.n {
-		after := v.waits.First - 1
-		if n := len(places); n > 0 {
-			after = places[n-1].seq
-		}
-		more, err := v.t.outlineOf(ctx, "", after, v.waits.Last, nil)
+// waitingGroup is what pages of the items that wait are made from.
+func (v *view) waitingGroup() group {
+	return group{groupPending, v.waits.Items, func(ctx context.Context, from, to int) ([]protocol.Item, error) {
+		places, err := v.waitingPlaces(ctx, from, to)
 		if err != nil {
-			return g, err
+			return nil, err
 		}
-		places = append(places[:len(places):len(places)], more...)
-		v.t.m.outlines.put(key, places)
-	}
-	if len(places) < g.n {
-		return g, v.t.missing(v.waits.Last)
-	}
-	g.read = func(ctx context.Context, from, to int) ([]protocol.Item, error) {
-		items, err := v.t.itemsAt(places[from:to], func(seq uint64) (protocol.Envelope, error) { return v.t.eventAt(ctx, seq) })
+		items, err := v.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return v.t.eventAt(ctx, seq) })
 		if err != nil {
 			return nil, err
 		}
 		return items, v.applyEdits(ctx, items)
+	}}
+}
+
+// waitingPlaces says where the items from one index up to another stand. The newest are looked
+// for from the end of the journal. Of the others it is kept where all up to them stand, as it is
+// of the items of a turn.
+func (v *view) waitingPlaces(ctx context.Context, from, to int) ([]place, error) {
+	const newest, events = 400, 1024
+	first, last := v.waits.First, v.waits.Last
+	key := outlined{thread: v.t.id, ended: first}
+	places, _ := v.t.m.outlines.get(key)
+	if n := v.waits.Items - from; n <= newest && len(places) < to {
+		near := min(uint64(2*n+64), last-first+1)
+		end, err := v.t.outlineOf(ctx, "", last-near, last, nil)
+		if err != nil {
+			return nil, err
+		}
+		if at := len(end) - n; at >= 0 {
+			return end[at : at+to-from], nil
+		}
 	}
-	return g, nil
+	after := first - 1
+	if n := len(places); n > 0 {
+		after = places[n-1].seq
+	}
+	for len(places) < to {
+		if after >= last {
+			return nil, v.t.missing(last)
+		}
+		upTo := min(last, after+events)
+		more, err := v.t.outlineOf(ctx, "", after, upTo, nil)
+		if err != nil {
+			return nil, err
+		}
+		places = append(places[:len(places):len(places)], more...)
+		v.t.m.outlines.put(key, places)
+		after = upTo
+	}
+	return places[from:to], nil
 }
