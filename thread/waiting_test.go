@@ -380,7 +380,8 @@ func TestImportOfWaitingItems(t *testing.T) {
 		event := func(i int) (e struct {
 			protocol.Header
 			Changes []protocol.ItemChange `json:"changes"`
-		}) {
+		},
+		) {
 			must(t, json.Unmarshal(protocol.ParseFrame(protocol.Frame(good[i])).Params, &e))
 			return e
 		}
