@@ -377,17 +377,14 @@ func TestImportOfWaitingItems(t *testing.T) {
 			return slices.IndexFunc(good, func(e json.RawMessage) bool { return strings.Contains(string(e), text) })
 		}
 		appended, taken := find(`"op":"append"`), find(`"op":"update"`)
-		event := func(i int) (e struct {
-			protocol.Header
-			Changes []protocol.ItemChange `json:"changes"`
-		},
-		) {
+		event := func(i int) (e protocol.ItemsChangedEvent) {
 			must(t, json.Unmarshal(protocol.ParseFrame(protocol.Frame(good[i])).Params, &e))
 			return e
 		}
 		with := func(i int, changes ...protocol.ItemChange) []json.RawMessage {
 			e := event(i)
-			f, err := protocol.Encode(protocol.EventItemsChanged, protocol.ItemsChangedEvent{Header: e.Header, Changes: changes})
+			e.Changes = changes
+			f, err := protocol.Encode(protocol.EventItemsChanged, e)
 			must(t, err)
 			events := slices.Clone(good)
 			events[i] = json.RawMessage(f)
