@@ -34,6 +34,8 @@ var (
 	ErrLocked = errors.New("in use by another process")
 	// ErrNewer: the store was written by a newer version of the program.
 	ErrNewer = errors.New("written by a newer version")
+	// ErrOlder: the store was written by an older version of the program.
+	ErrOlder = errors.New("written by an older version")
 	// ErrFull: the disk is full, or nearly so.
 	ErrFull = errors.New("disk full")
 )

@@ -124,7 +124,9 @@ func (m *Manager) forkSource(c Call, p protocol.ThreadForkParams) (forkHistory, 
 		return src, err
 	}
 	if p.UpToTurnID == "" {
-		src.pending = v.pending
+		if src.pending, err = v.waitingItems(c.Context); err != nil {
+			return src, err
+		}
 	} else {
 		i := slices.IndexFunc(entries, func(e storage.TurnEntry) bool { return e.ID == p.UpToTurnID })
 		if i < 0 {
@@ -138,6 +140,9 @@ func (m *Manager) forkSource(c Call, p protocol.ThreadForkParams) (forkHistory, 
 	}
 	if src.loose, err = decoded[protocol.Item](t, loose); err != nil {
 		return src, err
+	}
+	if m.checkItems("", src.loose) != nil { // each was changed since by a request of its own
+		return src, protocol.InvalidParams("threadId", "is a thread whose items without a turn are too large for one event; copy it with thread/export and thread/import")
 	}
 	for _, e := range entries {
 		tn, err := v.turn(c.Context, e, true)

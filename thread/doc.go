@@ -31,6 +31,7 @@
 //
 // One goroutine for each running turn calls the agent; idle threads have none. Two
 // commits stand before the agent is called: turn/started (with the end of the turn before
-// it), then the user's message, which marks the turn as handed over. After a crash a turn
+// it), then the user's message, which marks the turn as handed over. Items that wait come
+// before it; only where they are many in commits of their own (take.go). After a crash a turn
 // without that mark runs again, one with it has failed (recover.go).
 package thread

@@ -43,6 +43,9 @@ func (m *Manager) imported(c Call, p protocol.ThreadImportParams) (protocol.Thre
 			return none, nil, protocol.InvalidParams("events", "have turn "+id+", which is larger than a turn may be")
 		}
 	}
+	if _, whole := j.waits.waiting(); !whole {
+		return none, nil, protocol.InvalidParams("events", "give some items of a thread/items/changed to a turn and leave others of it waiting")
+	}
 	if m.agents[j.header.Agent] == nil {
 		return none, nil, protocol.Errorf(protocol.CodeAgentNotFound, "the journal's thread uses the agent %s, which is not configured here", quote(j.header.Agent))
 	}
@@ -77,11 +80,9 @@ func (j *journal) into(x *change) {
 	if first := j.events[0].Seq; first > 1 {
 		x.batch.EraseBefore = first // the journal begins with thread/reset
 	}
-	t.st.Base, t.st.Pending = j.base, j.pending
+	t.st.Base = j.base
+	t.st.Pending, _ = j.waits.waiting()
 	t.st.Turns = len(j.entries)
-	for _, ref := range j.pending {
-		t.pending = append(t.pending, j.items[ref.ID])
-	}
 	for item, seq := range j.edits {
 		if protocol.ValidID(protocol.PrefixItem, item) {
 			x.batch.Edits = append(x.batch.Edits, storage.Edit{Item: item, Seq: seq})

@@ -270,7 +270,7 @@ func (g *itemPager) base() (bool, error) {
 	return g.take(groupOf(groupBase, items))
 }
 
-func (g *itemPager) pending() (bool, error) { return g.take(groupOf(groupPending, g.v.pending)) }
+func (g *itemPager) pending() (bool, error) { return g.take(g.v.waitingGroup()) }
 
 // turns takes the items of turns, from the one of the cursor on.
 func (g *itemPager) turns() (full bool, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"slices"
 
 	"github.com/spoolhq/spool/protocol"
@@ -73,10 +74,8 @@ func (m *Manager) ItemsAppend(c Call, p protocol.ThreadItemsAppendParams, r Repl
 		if err != nil {
 			return none, err
 		}
-		for i := range items {
-			if int64(size(&items[i])) > m.limits.MaxItemBytes {
-				return none, protocol.InvalidParams("items["+itoa(i)+"]", "is larger than limits.maxItemBytes")
-			}
+		if err := m.checkItems("items", items); err != nil {
+			return none, err
 		}
 		x.touchActive()
 		if p.Deliver == protocol.DeliverSteer && t.run != nil {
@@ -123,25 +122,40 @@ func (x *change) changed(op string, turnID string, items []protocol.Item, replac
 	return h.Seq
 }
 
+// partBytes is about how much one of the events holds that tell of many items: an event is a
+// message, whose length has a limit.
+const partBytes = 256 << 10
+
+// parts cuts a list of items into pieces that one event can tell.
+func parts(items []protocol.Item) iter.Seq[[]protocol.Item] {
+	return func(yield func([]protocol.Item) bool) {
+		from, bytes := 0, 0
+		for i := range items {
+			more := size(&items[i]) + itemMembers
+			if i > from && bytes+more > partBytes {
+				if !yield(items[from:i]) {
+					return
+				}
+				from, bytes = i, 0
+			}
+			bytes += more
+		}
+		if from < len(items) {
+			yield(items[from:])
+		}
+	}
+}
+
 // pend appends items that wait for the next turn.
 func (x *change) pend(items []protocol.Item) {
 	t := x.t
-	seq := x.changed("append", "", items, false)
-	for _, it := range items {
-		t.st.Pending = append(t.st.Pending, pendingRef{ID: it.ID, Seq: seq})
+	for part := range parts(items) {
+		seq := x.changed("append", "", part, false)
+		t.st.Pending.add(seq, part)
+		if t.run != nil && t.run.takes {
+			t.run.later.add(seq, part)
+		}
 	}
-	t.pending = append(t.pending, items...)
-}
-
-// attachPending makes the items that wait part of a turn that begins.
-func (x *change) attachPending(r *run) {
-	t := x.t
-	if len(t.pending) == 0 {
-		return
-	}
-	items := t.pending
-	t.pending, t.st.Pending = nil, nil
-	x.attachAs("update", r, items)
 }
 
 // attach appends items that were steered into the running turn; the last is returned.
@@ -156,13 +170,14 @@ func (x *change) attach(r *run, items []protocol.Item) protocol.Item {
 	return items[len(items)-1]
 }
 
-func (x *change) attachAs(op string, r *run, items []protocol.Item) {
+// attachAs tells that items belong to the running turn now, and returns the seq of that.
+func (x *change) attachAs(op string, r *run, items []protocol.Item) uint64 {
 	for i := range items {
 		items[i].TurnID = r.turn.ID
 		r.items = append(r.items, &openItem{r: r, item: items[i], closed: true})
 		delete(x.t.touched, items[i].ID) // it is in the turn's items now
 	}
-	x.changed(op, r.turn.ID, items, false)
+	return x.changed(op, r.turn.ID, items, false)
 }
 
 // ItemsUpdate changes one item by a merge patch, if it is still at the expected revision.
@@ -178,7 +193,7 @@ func (m *Manager) ItemsUpdate(c Call, p protocol.ThreadItemsUpdateParams, r Repl
 		}
 		item, inMemory := t.itemNow(p.ItemID)
 		if !inMemory {
-			if found.at == 0 || max(t.st.LastEdit, t.st.Base) > found.at {
+			if !t.isNow(found) {
 				return none, errLookAgain
 			}
 			item = found.item
@@ -243,11 +258,10 @@ type touchedItem struct {
 // edit stores a new state of an item.
 func (x *change) edit(item protocol.Item) {
 	t := x.t
-	if i := slices.IndexFunc(t.pending, func(p protocol.Item) bool { return p.ID == item.ID }); i >= 0 {
-		t.pending = slices.Clone(t.pending)
-		t.pending[i] = item
-	}
 	if t.run != nil {
+		if t.run.takes && item.TurnID == "" {
+			t.run.changed[item.ID] = item
+		}
 		for _, it := range t.run.items {
 			if it.item.ID == item.ID {
 				it.item = item
@@ -269,14 +283,11 @@ func (x *change) edit(item protocol.Item) {
 	}})
 }
 
-// itemNow returns an item that is in memory: of the running turn, pending, or with a change
-// that is not told yet. t.mu is held.
+// itemNow returns an item that is in memory: of the running turn, or with a change that is
+// not told yet. t.mu is held.
 func (t *Thread) itemNow(id string) (protocol.Item, bool) {
 	if it, ok := t.touched[id]; ok {
 		return it.item, true
-	}
-	if i := slices.IndexFunc(t.pending, func(p protocol.Item) bool { return p.ID == id }); i >= 0 {
-		return t.pending[i], true
 	}
 	if t.run != nil {
 		for _, it := range t.run.items {
@@ -290,12 +301,18 @@ func (t *Thread) itemNow(id string) (protocol.Item, bool) {
 
 // foundItem is an item as the journal had it up to the seq at.
 type foundItem struct {
-	item protocol.Item
-	at   uint64
+	item  protocol.Item
+	at    uint64
+	waits uint64 // seq of the event that appended it, where it waits for a turn
 }
 
-// findItem looks an item up that is history. One that is in memory is not looked for: the
-// caller asks itemNow under the lock.
+// isNow reports whether an item is still what was found. t.mu is held.
+func (t *Thread) isNow(f foundItem) bool {
+	return f.at > 0 && max(t.st.LastEdit, t.st.Base) <= f.at && (f.waits == 0 || t.st.Pending.has(f.waits))
+}
+
+// findItem looks an item up that waits for a turn or is history. One that is in memory is not
+// looked for: the caller asks itemNow under the lock.
 func (m *Manager) findItem(c Call, threadID, id string) (foundItem, error) {
 	t, err := m.lock(c.Context, threadID, c.Caller.User)
 	if err != nil {
@@ -311,11 +328,14 @@ func (m *Manager) findItem(c Call, threadID, id string) (foundItem, error) {
 	if err := v.wait(c.Context); err != nil {
 		return foundItem{}, err
 	}
-	item, err := v.findItem(c.Context, id)
+	item, waits, err := v.findWaiting(c.Context, id)
+	if err == nil && waits == 0 {
+		item, err = v.findItem(c.Context, id)
+	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return foundItem{}, protocol.Errorf(protocol.CodeItemNotFound, "the thread has no item %s", quote(id))
 	}
-	return foundItem{item, head}, m.storageErrorOf(err)
+	return foundItem{item, head, waits}, m.storageErrorOf(err)
 }
 
 func (m *Manager) storageErrorOf(err error) error {

@@ -22,8 +22,7 @@ type journal struct {
 	running string
 	first   protocol.Input // of the first turn
 	edits   map[string]uint64
-	pending []pendingRef
-	items   map[string]protocol.Item // pending ones
+	waits   waitlist
 	base    uint64
 	usage   protocol.Usage
 
@@ -35,8 +34,7 @@ type journal struct {
 
 func newJournal() journal {
 	return journal{
-		entries: map[string]storage.TurnEntry{}, turns: map[string]protocol.Turn{},
-		edits: map[string]uint64{}, items: map[string]protocol.Item{},
+		entries: map[string]storage.TurnEntry{}, turns: map[string]protocol.Turn{}, edits: map[string]uint64{},
 	}
 }
 
@@ -177,7 +175,7 @@ func (j *journal) apply(method string, e importedEvent) error {
 	case protocol.EventQueueUpdated.Name:
 		return j.applyQueue(e)
 	case protocol.EventItemsChanged.Name:
-		j.applyItems(e)
+		return j.applyItems(e)
 	case protocol.EventItemStarted.Name, protocol.EventItemCompleted.Name, protocol.EventApprovalRequested.Name,
 		protocol.EventApprovalResolved.Name, protocol.EventQuestionRequested.Name, protocol.EventQuestionResolved.Name:
 		if e.Item == nil || e.Item.ID != e.ItemID {
@@ -295,28 +293,24 @@ func (j *journal) checkTurn(method string, e importedEvent) error {
 	return nil
 }
 
-func (j *journal) applyItems(e importedEvent) {
+func (j *journal) applyItems(e importedEvent) error {
 	if e.Replaced {
-		j.base, j.pending = e.Seq, nil
-		clear(j.items)
-		return
+		j.base = e.Seq
+		j.waits.clear(e.Seq)
+		return nil
 	}
-	for _, ch := range e.Changes {
-		id := ch.ItemID
-		switch _, waits := j.items[id]; {
-		case waits && ch.Item.TurnID == "":
-			j.items[id] = ch.Item
-		case waits: // it has joined its turn
-			delete(j.items, id)
-			j.pending = slices.DeleteFunc(j.pending, func(p pendingRef) bool { return p.ID == id })
-		case ch.Op == "append" && ch.Item.TurnID == "":
-			j.items[id] = ch.Item
-			j.pending = append(j.pending, pendingRef{ID: id, Seq: e.Seq})
-		}
-		if ch.Op == "update" {
+	for i := range e.Changes {
+		ch := &e.Changes[i]
+		switch id := ch.ItemID; {
+		case appends(ch) && !j.waits.add(e.Seq, &ch.Item):
+			return importError("appends an item that waits already")
+		case ch.Item.TurnID != "" && j.waits.has(id) && !j.waits.take(id):
+			return importError("gives an item to a turn before older ones that wait")
+		case ch.Op == "update":
 			j.edits[id] = e.Seq
 		}
 	}
+	return nil
 }
 
 // durable holds the methods of the journal.

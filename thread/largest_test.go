@@ -66,7 +66,7 @@ func (s *largest) playRun(rt *rapid.T) {
 	p := input(s.id, "", "")
 	p.Input = nil
 	for range rapid.IntRange(1, 6).Draw(rt, "messages") {
-		p.Input = append(p.Input, protocol.TextInput(much(rt)+"!")[0])
+		p.Input = append(p.Input, protocol.TextInput(much(rt) + "!")[0])
 	}
 	p.Sender = &protocol.Sender{Name: much(rt)}
 	if res, err := try(s.m.TurnRun, by("ann"), p); err == nil {

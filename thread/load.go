@@ -75,9 +75,6 @@ func (t *Thread) read(ctx context.Context) error {
 	if err := t.readQueue(ctx); err != nil {
 		return t.m.storageError(err)
 	}
-	if err := t.readPending(ctx); err != nil {
-		return t.m.storageError(err)
-	}
 	return nil
 }
 
@@ -146,34 +143,6 @@ func (t *Thread) eventAt(ctx context.Context, seq uint64) (protocol.Envelope, er
 		return protocol.Envelope{}, t.missing(seq)
 	}
 	return protocol.ParseFrame(events[0].Frame), nil
-}
-
-// readPending brings the appended items that wait for a turn into memory.
-func (t *Thread) readPending(ctx context.Context) error {
-	if len(t.st.Pending) == 0 {
-		return nil
-	}
-	ids := make([]string, len(t.st.Pending))
-	for i, ref := range t.st.Pending {
-		ids[i] = ref.ID
-	}
-	edits, err := t.edits(ctx, ids)
-	if err != nil {
-		return err
-	}
-	var stored []json.RawMessage
-	for _, ref := range t.st.Pending {
-		seq := max(ref.Seq, edits[ref.ID])
-		item, err := t.changedItem(ctx, seq, ref.ID)
-		if err != nil {
-			return err
-		}
-		if item != nil {
-			stored = append(stored, item)
-		}
-	}
-	t.pending, err = decoded[protocol.Item](t, stored)
-	return err
 }
 
 // edits returns which of some items were changed, and where.

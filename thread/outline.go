@@ -23,7 +23,8 @@ type place struct {
 	plan uint64 // a later plan/updated, 0: none
 }
 
-// outline finds the items of one turn in its events, in the order in which they began.
+// outline finds the items of one turn in its events, in the order in which they began. For no
+// turn it finds those that were appended and wait for one.
 type outline struct {
 	turn   string
 	places []place
@@ -38,12 +39,13 @@ func (o *outline) add(seq uint64, env protocol.Envelope) error {
 	case protocol.EventItemStarted.Name, protocol.EventItemCompleted.Name,
 		protocol.EventApprovalRequested.Name, protocol.EventApprovalResolved.Name,
 		protocol.EventQuestionRequested.Name, protocol.EventQuestionResolved.Name:
-		if textOf(env.Params, "turnId") == o.turn {
+		if o.turn != "" && textOf(env.Params, "turnId") == o.turn {
 			o.put(textOf(env.Params, "itemId"), place{seq: seq})
 		}
 	case protocol.EventItemsChanged.Name:
 		var p struct {
 			Changes []struct {
+				Op   string `json:"op"`
 				Item struct {
 					ID     string `json:"id"`
 					TurnID string `json:"turnId"`
@@ -54,7 +56,7 @@ func (o *outline) add(seq uint64, env protocol.Envelope) error {
 			return err
 		}
 		for i, c := range p.Changes {
-			if c.Item.TurnID == o.turn {
+			if c.Item.TurnID == o.turn && (o.turn != "" || c.Op == "append") {
 				o.put(c.Item.ID, place{seq: seq, nth: i})
 			}
 		}

@@ -30,6 +30,16 @@ const (
 // lock takes t.mu for something that the agent says, when it may say it, and in any case
 // when its turn is over.
 func (r *run) lock() *Thread {
+	t := r.lockForRoom()
+	if r.said >= paceBytes {
+		r.said = 0
+		r.keepPace()
+	}
+	return t
+}
+
+// lockForRoom takes t.mu when memory has room for more that waits for the disk.
+func (r *run) lockForRoom() *Thread {
 	t := r.t
 	t.mu.Lock()
 	for r.goesOn() && t.out != nil && t.out.backlog > maxBacklog {
@@ -37,10 +47,6 @@ func (r *run) lock() *Thread {
 			r.room = make(chan struct{})
 		}
 		r.pause(r.room, nil)
-	}
-	if r.said >= paceBytes {
-		r.said = 0
-		r.keepPace()
 	}
 	return t
 }

@@ -72,7 +72,12 @@ func (x *change) recoverTurn(ctx context.Context, id string) error {
 	}
 	if t.st.Handed != id && t.st.Stopped == nil && t.st.Thread.Status == protocol.StatusActive {
 		t.m.log.Info().Str("thread", t.id).Str("turn", id).Msg("a turn that had not reached its agent runs again")
+		r := &run{t: t, turn: tn, entry: entry}
+		if err := r.restoreItems(ctx, t.st.Thread.HeadSeq); err != nil {
+			return err
+		}
 		x.startTurn(tn, nil, entry)
+		x.keepItems(t.run, r.items)
 		return nil
 	}
 	return x.loseTurn(ctx, tn, entry)

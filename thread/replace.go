@@ -33,6 +33,9 @@ func (m *Manager) ItemsReplace(c Call, p protocol.ThreadItemsReplaceParams, r Re
 			return none, e
 		}
 		items, err := replacement(p.Items, ran.ids, x.at)
+		if err == nil {
+			err = m.checkItems("items", items)
+		}
 		if err != nil {
 			return none, err
 		}
@@ -67,7 +70,7 @@ func replacement(list []protocol.NewItem, turns map[string]bool, at protocol.Tim
 
 // forgetItems drops what is in memory of items that are not part of the thread any more.
 func (t *Thread) forgetItems() {
-	t.pending, t.st.Pending = nil, nil
+	t.st.Pending = waiting{}
 	t.touched = nil
 }
 

@@ -22,7 +22,10 @@ type run struct {
 	grace *time.Timer // set while interrupting: ends the turn without its agent
 
 	entry        storage.TurnEntry
-	began        bool // the agent was handed the input
+	began        bool                     // the agent was handed the input
+	takes        bool                     // the items that waited become its own; see take.go
+	later        waiting                  // items that were appended meanwhile, and wait on
+	changed      map[string]protocol.Item // waiting items that were changed meanwhile
 	interrupting bool
 	by           *protocol.By            // who interrupted
 	queue        protocol.InterruptQueue // what the interrupt said of the queue
@@ -75,8 +78,8 @@ func (x *change) startTurn(tn protocol.Turn, queue *protocol.QueueState, entry s
 	}})
 }
 
-// begin hands the input over: the user's message and what was pending become items of the
-// turn, and when they are kept the agent is called. It runs as an effect, with t.mu held.
+// begin hands the input over: what waited and the user's message become items of the turn,
+// and when they are kept the agent is called. It runs as an effect, with t.mu held.
 func (r *run) begin() {
 	t := r.t
 	if t.run != r {
@@ -86,12 +89,25 @@ func (r *run) begin() {
 		t.finish(r, out)
 		return
 	}
-	x := t.begin()
-	r.began = true
+	if t.st.Pending.Items == 0 {
+		r.handOver(t.begin())
+		return
+	}
+	r.takes, r.changed = true, map[string]protocol.Item{}
+	v := t.viewWith(nil)
+	if !t.m.spawn(func() { r.take(v) }) {
+		t.finish(r, turn.Outcome{Status: protocol.TurnCancelled, Reason: protocol.CancelShutdown})
+	}
+}
+
+// handOver makes the user's message an item of the turn, and calls the agent when all of the
+// change is kept.
+func (r *run) handOver(x *change) {
+	t := r.t
+	r.began, r.takes, r.changed = true, false, nil
 	r.offered = t.offer(r)
 	t.st.Handed = r.turn.ID
 	x.row = true
-	x.attachPending(r)
 	for _, m := range r.turn.Input {
 		it := messageItem(m, protocol.DeliveryInput)
 		it.Sender = r.turn.Sender

@@ -94,6 +94,26 @@ func (m *Manager) checkHeader(h *protocol.ThreadHeader) error {
 	return nil
 }
 
+// itemMembers is about what an item is written with besides its content.
+const itemMembers = 300
+
+// checkItems refuses items of which one is larger than an item may be, or which are more than
+// one event or one answer can hold.
+func (m *Manager) checkItems(field string, items []protocol.Item) error {
+	all := 0
+	for i := range items {
+		n := size(&items[i])
+		if int64(n) > m.limits.MaxItemBytes {
+			return protocol.InvalidParams(field+"["+itoa(i)+"]", "is larger than limits.maxItemBytes")
+		}
+		all += n + itemMembers
+	}
+	if most := m.limits.share(15); int64(all) > most {
+		return protocol.InvalidParams(field, "are together larger than "+itoa(int(most))+" bytes, with what is added to each; give some of them at a time")
+	}
+	return nil
+}
+
 // checkSnapshot refuses to answer with more than fits into a message.
 func (m *Manager) checkSnapshot(s *protocol.ThreadSnapshot) error {
 	if s.ActiveTurn == nil {

@@ -18,7 +18,7 @@ type state struct {
 	Handed   string           `json:"handed,omitempty"`   // turn whose input the agent was given
 	Stopped  *stopped         `json:"stopped,omitempty"`  // the running turn was interrupted
 	Steers   []steer          `json:"steers,omitempty"`   // accepted into the running turn, not taken yet
-	Pending  []pendingRef     `json:"pending,omitempty"`  // appended items that wait for a turn
+	Pending  waiting          `json:"pending,omitzero"`   // appended items that wait for a turn
 	After    []deferred       `json:"after,omitempty"`    // to be done when the running turn ends, in this order
 	Base     uint64           `json:"base,omitempty"`     // seq of the newest thread/items/replace
 	LastEdit uint64           `json:"lastEdit,omitempty"` // seq of the newest event that changed items of turns that had ended, or removed them
@@ -52,12 +52,6 @@ type stopped struct {
 type holder struct {
 	User     string `json:"user"`
 	Instance string `json:"instance,omitempty"`
-}
-
-// pendingRef says where an appended item stands in the journal.
-type pendingRef struct {
-	ID  string `json:"id"`
-	Seq uint64 `json:"seq"`
 }
 
 // deferred is a request on the whole thread that waits for the running turn.
@@ -125,7 +119,7 @@ func (s *state) runtime() protocol.Runtime {
 	return protocol.Runtime{
 		Busy: s.Queue.Running != "", ActiveTurnID: s.Queue.Running, WaitingOn: []string{},
 		QueueLength: len(s.Queue.Waiting), QueueRevision: s.Queue.Revision,
-		QueuePaused: s.Queue.Paused, PauseReason: s.Queue.Reason, PendingItems: len(s.Pending),
+		QueuePaused: s.Queue.Paused, PauseReason: s.Queue.Reason, PendingItems: s.Pending.Items,
 	}
 }
 

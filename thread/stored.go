@@ -35,6 +35,7 @@ func turnIn(env protocol.Envelope, id string) (json.RawMessage, error) {
 
 // storedChange is a [protocol.ItemChange] with the item as the journal has it.
 type storedChange struct {
+	Op     string          `json:"op"`
 	ItemID string          `json:"itemId"`
 	Item   json.RawMessage `json:"item"`
 }

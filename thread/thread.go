@@ -24,7 +24,6 @@ type Thread struct {
 	lastUse protocol.Time
 	queued  map[string]*protocol.Turn    // the waiting turns
 	entries map[string]storage.TurnEntry // and where they are in the journal
-	pending []protocol.Item              // the items of st.Pending
 	run     *run                         // the running turn
 	ended   map[string]protocol.Turn     // turns whose end is not told yet
 	touched map[string]touchedItem       // items with a change that is not told yet

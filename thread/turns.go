@@ -278,17 +278,12 @@ func (t *Thread) inProgress() error {
 }
 
 // userPending reports whether a turn that is accepted now would find items of a user that
-// wait. A turn that is about to begin takes all there are.
+// wait. A turn that is about to begin takes all there are then.
 func (t *Thread) userPending() bool {
 	if t.run != nil && !t.run.began {
-		return false
+		return t.run.later.Users > 0
 	}
-	for _, it := range t.pending {
-		if it.Type == protocol.ItemUserMessage {
-			return true
-		}
-	}
-	return false
+	return t.st.Pending.Users > 0
 }
 
 // TurnSteer gives an input to the running turn, which must be the expected one.

@@ -80,10 +80,10 @@ type verifier struct {
 	length   int // what the event with this revision said of the queue; -1: nothing
 	retold   int // turns that a reset kept and that are told again
 
-	base    uint64            // of the newest replacement of all items
-	edits   map[string]uint64 // seq of the newest update, by item
-	joined  map[string]uint64 // seq of the update with which an item joined its turn
-	pending []pendingRef
+	base   uint64            // of the newest replacement of all items
+	edits  map[string]uint64 // seq of the newest update, by item
+	joined map[string]uint64 // seq of the update with which an item joined its turn
+	waits  waitlist
 }
 
 // verifiedTurn is a turn as the journal has it.
@@ -104,7 +104,8 @@ const (
 func (v *verifier) clear() {
 	v.turns, v.items = map[string]*verifiedTurn{}, map[string]itemState{}
 	v.edits, v.joined = map[string]uint64{}, map[string]uint64{}
-	v.usage, v.running, v.queue, v.base, v.pending = protocol.Usage{}, "", nil, 0, nil
+	v.usage, v.running, v.queue, v.base = protocol.Usage{}, "", nil, 0
+	v.waits.clear(v.seq)
 }
 
 func (v *verifier) problem(kind storage.ProblemKind, format string, args ...any) {

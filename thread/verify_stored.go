@@ -61,7 +61,6 @@ func (v *verifier) queueFields(st *state) []comparedField {
 		{"pause reason", q.Reason, v.reason},
 		{"number of turns", st.Turns, len(v.out.Turns)},
 		{"items replaced by event", st.Base, v.base},
-		{"waiting items", list(st.Pending), list(v.pending)},
 	}
 }
 
@@ -74,7 +73,12 @@ func (v *verifier) compareMarks(st *state) {
 	for _, tn := range v.out.Turns {
 		lastID = max(lastID, tn.ID)
 	}
+	waits, whole := v.waits.waiting()
 	switch {
+	case !whole:
+		v.problem(storage.ProblemRow, "a turn took some items of event %d, and others of it wait", waits.First)
+	case !v.waits.agrees(st.Pending):
+		v.problem(storage.ProblemRow, "waiting items: the row says %s, the journal %s", asJSON(st.Pending), asJSON(waits))
 	case st.Handed != "" && st.Handed != st.Queue.Running:
 		v.problem(storage.ProblemRow, "turn %s was handed to its agent, but does not run", st.Handed)
 	case st.Stopped != nil && st.Stopped.TurnID != st.Queue.Running:

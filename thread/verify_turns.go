@@ -213,26 +213,31 @@ func (v *verifier) itemStep(method string, e importedEvent) {
 // itemsChanged takes items that were appended, updated or replaced by a client.
 func (v *verifier) itemsChanged(e importedEvent) {
 	if e.Replaced {
-		v.base, v.pending = v.seq, nil
+		v.base = v.seq
+		v.waits.clear(v.seq)
 		if v.running != "" {
 			v.wrong("replaces all items while turn %s runs", v.running)
 		}
 		return
 	}
-	for _, ch := range e.Changes {
-		it := ch.Item
-		waits := slices.IndexFunc(v.pending, func(p pendingRef) bool { return p.ID == ch.ItemID })
+	for i := range e.Changes {
+		ch, it := &e.Changes[i], &e.Changes[i].Item
+		waits := v.waits.has(ch.ItemID)
 		switch {
 		case ch.ItemID != it.ID || !oneOf(ch.Op, "append", "update"):
 			v.wrong("change %q of item %s holds item %s", ch.Op, ch.ItemID, it.ID)
-		case it.TurnID != "" && (ch.Op == "append" || waits >= 0): // it joins its turn
+		case it.TurnID != "" && (ch.Op == "append" || waits): // it joins its turn
 			if v.ofRunning("thread/items/changed", it.TurnID) {
 				v.items[it.ID] = itemClosed
 			}
 			v.joined[it.ID] = v.seq
-			v.pending = slices.DeleteFunc(slices.Clone(v.pending), func(p pendingRef) bool { return p.ID == it.ID })
+			if waits && !v.waits.take(it.ID) {
+				v.wrong("item %s joins turn %s before older ones that wait", it.ID, it.TurnID)
+			}
 		case ch.Op == "append":
-			v.pending = append(slices.Clip(v.pending), pendingRef{ID: it.ID, Seq: v.seq})
+			if !v.waits.add(v.seq, it) {
+				v.wrong("appends item %s, which waits already", it.ID)
+			}
 		default:
 			v.edits[it.ID] = v.seq
 		}

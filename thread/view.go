@@ -20,7 +20,7 @@ type view struct {
 	active  *protocol.Turn
 	cut     string // the turn that ran when the store failed
 	waiting []protocol.Turn
-	pending []protocol.Item
+	waits   waiting                      // items
 	kept    chan error                   // says that head is kept
 	based   map[string][]json.RawMessage // the items of base by their turns, once they were read
 	recent  recentEvents
@@ -39,7 +39,7 @@ func (t *Thread) view() *view { return t.viewWith(t.activeTurn()) }
 func (t *Thread) viewWith(active *protocol.Turn) *view {
 	v := &view{
 		t: t, store: t.store(), head: t.st.Thread.HeadSeq, base: t.st.Base, edited: t.st.LastEdit > 0,
-		active: active, cut: t.cutOff(), waiting: t.waiting(), pending: slices.Clone(t.pending), kept: make(chan error, 1),
+		active: active, cut: t.cutOff(), waiting: t.waiting(), waits: t.st.Pending, kept: make(chan error, 1),
 	}
 	t.tell(effect{kind: call, ticket: t.lastTicket(), fn: func(err error) { v.kept <- err }})
 	return v
@@ -184,7 +184,7 @@ func (v *view) pick(items []json.RawMessage, id string) (it protocol.Item, ok bo
 	return one[0], true, nil
 }
 
-// findItem looks for an item through the whole history, newest turns first.
+// findItem looks for an item of a turn that ended, or of none, newest turns first.
 func (v *view) findItem(ctx context.Context, id string) (protocol.Item, error) {
 	loose, err := v.loose(ctx)
 	if err != nil {

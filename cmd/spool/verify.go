@@ -30,7 +30,7 @@ another name. What it cannot repair is listed. Nothing is written where nothing 
 repaired.
 
 It returns 0 if all is well, 8 if something is wrong, 1 if it could not check: there is
-no such file, it is in use, none of Spool's, or of a newer version.`
+no such file, it is in use, none of Spool's, or of another version.`
 
 func newVerify(a *app) *cobra.Command {
 	rebuild := false

@@ -137,7 +137,8 @@ func checkCrashed(t *testing.T, s *bolt.Store, id string, acked uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if uint64(len(events)) < acked || uint64(len(events)) > acked+1 {
+	// Of one the child may not have printed yet that it is kept, while it commits the next.
+	if uint64(len(events)) < acked || uint64(len(events)) > acked+2 {
 		t.Errorf("%s has %d events, %d were acknowledged", id, len(events), acked)
 	}
 	for i, e := range events {

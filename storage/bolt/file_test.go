@@ -114,30 +114,32 @@ func TestCreatedOnce(t *testing.T) {
 	}
 }
 
-func TestNewer(t *testing.T) {
-	path := dataFile(t)
-	s := openAt(t, path)
-	setFormat := func(s *bolt.Store, v uint32) {
-		t.Helper()
+// A file of another format is refused with an error that says so, and is left as it is.
+func TestOtherFormats(t *testing.T) {
+	for v, want := range map[uint32]struct {
+		err  error
+		text string
+	}{7: {storage.ErrNewer, "format is 7"}, 1: {storage.ErrOlder, "format is 1"}} {
+		path := dataFile(t)
+		s := openAt(t, path)
 		err := bolt.Raw(s, func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte("meta")).Put([]byte("format"), binary.BigEndian.AppendUint32(nil, v))
 		})
 		if err := errors.Join(err, s.Close()); err != nil {
 			t.Fatal(err)
 		}
-	}
-	setFormat(s, 7)
-	before, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	refuse(t, path, storage.ErrNewer, "format is 7", "up to 1")
-	after, err := os.ReadFile(path)
-	if err != nil || !bytes.Equal(before, after) {
-		t.Errorf("a refused file was changed: %v", err)
-	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refuse(t, path, want.err, want.text, "knows 2")
+		after, err := os.ReadFile(path)
+		if err != nil || !bytes.Equal(before, after) {
+			t.Errorf("a refused file was changed: %v", err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

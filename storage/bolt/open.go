@@ -38,8 +38,8 @@ const (
 )
 
 // Open opens the store at o.Path, or makes a new one. Its error is a *storage.Error
-// that wraps storage.ErrLocked where another process has it, ErrNewer where a newer
-// program wrote it, ErrNotStore or ErrCorrupt where it is no data file or a damaged
+// that wraps storage.ErrLocked where another process has it, ErrNewer or ErrOlder where
+// another version of the program wrote it, ErrNotStore or ErrCorrupt where it is no data file or a damaged
 // one, ErrFull where there is no room to make it. A refused file is left as it is. ctx
 // bounds the opening only.
 func Open(ctx context.Context, o Options) (*Store, error) {
@@ -271,7 +271,9 @@ func (s *Store) readMeta() error {
 			return fmt.Errorf("%w: it is a database of another program", storage.ErrNotStore)
 		}
 		if v := binary.BigEndian.Uint32(m.Get(keyFormat)); v > format {
-			return fmt.Errorf("%w: its format is %d, this program knows up to %d", storage.ErrNewer, v, format)
+			return fmt.Errorf("%w: its format is %d, this program knows %d", storage.ErrNewer, v, format)
+		} else if v < format {
+			return fmt.Errorf("%w: its format is %d, this program knows %d", storage.ErrOlder, v, format)
 		}
 		for b := range buckets {
 			if b.in(tx) == nil {
@@ -295,6 +297,8 @@ func explain(op, path string, err error) error {
 		e.Hint = "another spool daemon has it open, or spool verify or compact is at work on it; stop the daemon with `spool stop` or give --data another folder"
 	case errors.Is(err, storage.ErrNewer):
 		e.Hint = "use the newer spool that wrote it, or give --data another folder"
+	case errors.Is(err, storage.ErrOlder):
+		e.Hint = "export its threads with the older spool that wrote it and import them here, or give --data another folder"
 	case errors.Is(err, storage.ErrNotStore):
 		e.Hint = "give --data another folder, or restore the file from a backup"
 	case errors.Is(err, storage.ErrCorrupt):

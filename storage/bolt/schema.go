@@ -10,7 +10,7 @@ import (
 // The head of a data file, in the bucket meta.
 const (
 	magic  = "spool data file\n"
-	format = 1 // of the buckets below; a program reads its own and refuses newer ones
+	format = 2 // of the buckets below and of rows; a program reads its own and refuses all others
 )
 
 var (

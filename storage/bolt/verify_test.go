@@ -241,7 +241,7 @@ func TestVerifyFlips(t *testing.T) {
 				poke(t, path, at, changed)
 				r, err := verifyFile(t, path)
 				switch {
-				case err != nil && !errors.Is(err, storage.ErrCorrupt) && !errors.Is(err, storage.ErrNotStore) && !errors.Is(err, storage.ErrNewer):
+				case err != nil && !errors.Is(err, storage.ErrCorrupt) && !errors.Is(err, storage.ErrNotStore) && !errors.Is(err, storage.ErrNewer) && !errors.Is(err, storage.ErrOlder):
 					t.Errorf("page %d, byte %d: %v", page, at%size, err)
 				case err != nil || r.Torn || len(r.Problems) > 0:
 					found++
