@@ -99,20 +99,15 @@ func (t *Thread) edits(ctx context.Context, items []string) (map[string]uint64, 
 	return t.store.Edits(ctx, t.id, items...)
 }
 
-// changedItem returns an item as a thread/items/changed event has it.
-func (t *Thread) changedItem(ctx context.Context, seq uint64, id string) (protocol.Item, bool, error) {
+// changesAt returns what a thread/items/changed event says.
+func (t *Thread) changesAt(ctx context.Context, seq uint64) ([]protocol.ItemChange, error) {
 	env, err := t.eventAt(ctx, seq)
 	if err != nil {
-		return protocol.Item{}, false, err
+		return nil, err
 	}
 	var p protocol.ItemsChangedEvent
 	if err := json.Unmarshal(env.Params, &p); err != nil {
-		return protocol.Item{}, false, fmt.Errorf("event %d of %s: %w", seq, t.id, err)
+		return nil, t.unreadable(seq, err)
 	}
-	for _, c := range p.Changes {
-		if c.ItemID == id {
-			return c.Item, true, nil
-		}
-	}
-	return protocol.Item{}, false, nil
+	return p.Changes, nil
 }

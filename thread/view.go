@@ -89,17 +89,23 @@ func (v *view) applyEdits(ctx context.Context, items []protocol.Item) error {
 	if err != nil {
 		return err
 	}
+	var changes []protocol.ItemChange
+	at := uint64(0) // their seq: one event may be the newest of many items
 	for i := range items {
 		seq := edits[items[i].ID]
 		if seq < v.base || seq == 0 {
 			continue // a replacement since says what the item is
 		}
-		newer, ok, err := v.t.changedItem(ctx, seq, items[i].ID)
-		if err != nil {
-			return err
+		if seq != at {
+			if changes, err = v.t.changesAt(ctx, seq); err != nil {
+				return err
+			}
+			at = seq
 		}
-		if ok && newer.Revision > items[i].Revision {
-			items[i] = newer
+		for j := range changes {
+			if c := &changes[j]; c.ItemID == items[i].ID && c.Item.Revision > items[i].Revision {
+				items[i] = c.Item
+			}
 		}
 	}
 	return nil
