@@ -49,7 +49,7 @@ func groupOf[T protocol.Item | json.RawMessage](id string, items []T) group[T] {
 }
 
 // longTurn is the number of events of a turn above which its outline is worth keeping; those
-// of shorter ones are read.
+// of shorter ones are read, unless they tell of many items.
 const longTurn = 64
 
 // itemsOf returns the items of a turn that endedTurn gives, in the order in which they began.
@@ -67,12 +67,14 @@ func (v *view) itemsOf(ctx context.Context, e storage.TurnEntry) (group[json.Raw
 	if e.Started == 0 {
 		return group[json.RawMessage]{id: e.ID}, nil // cancelled while it waited
 	}
-	if e.Ended-e.Started <= longTurn {
-		items, err := v.shortTurn(ctx, e)
-		return groupOf(e.ID, items), err
-	}
 	key := outlined{v.t.id, e.ID, e.Ended}
 	places, ok := v.t.m.outlines.get(key)
+	if !ok && e.Ended-e.Started <= longTurn {
+		items, err := v.shortTurn(ctx, e)
+		if err != nil || len(items) <= 4*longTurn { // one that took what waited may have thousands
+			return groupOf(e.ID, items), err
+		}
+	}
 	if !ok {
 		var err error
 		if places, err = v.t.outlineOf(ctx, e.ID, e.Started, e.Ended, nil); err != nil {

@@ -154,8 +154,8 @@ func (t *Thread) edits(ctx context.Context, items []string) (map[string]uint64, 
 	return t.store().Edits(ctx, t.id, items...)
 }
 
-// changedItem returns an item as a thread/items/changed event has it, nil for none.
-func (t *Thread) changedItem(ctx context.Context, seq uint64, id string) (json.RawMessage, error) {
+// changesAt returns what a thread/items/changed event says.
+func (t *Thread) changesAt(ctx context.Context, seq uint64) ([]storedChange, error) {
 	env, err := t.eventAt(ctx, seq)
 	if err != nil {
 		return nil, err
@@ -164,10 +164,5 @@ func (t *Thread) changedItem(ctx context.Context, seq uint64, id string) (json.R
 	if err != nil {
 		return nil, t.unreadable(seq, err)
 	}
-	for _, c := range changes {
-		if c.ItemID == id {
-			return c.Item, nil
-		}
-	}
-	return nil, nil
+	return changes, nil
 }

@@ -105,18 +105,24 @@ func (v *view) applyEdits(ctx context.Context, items []json.RawMessage) error {
 	if err != nil {
 		return err
 	}
+	var changes []storedChange
+	at := uint64(0) // their seq: one event may be the newest of many items
 	for i, item := range items {
 		id := textOf(item, "id")
 		seq := edits[id]
 		if seq < v.base || seq == 0 {
 			continue // a replacement since says what the item is
 		}
-		newer, err := v.t.changedItem(ctx, seq, id)
-		if err != nil {
-			return err
+		if seq != at {
+			if changes, err = v.t.changesAt(ctx, seq); err != nil {
+				return err
+			}
+			at = seq
 		}
-		if newer != nil && revisionOf(newer) > revisionOf(item) {
-			items[i] = newer
+		for _, c := range changes {
+			if c.ItemID == id && revisionOf(c.Item) > revisionOf(item) {
+				items[i] = c.Item
+			}
 		}
 	}
 	return nil

@@ -440,3 +440,49 @@ func TestVerifyWaitingItems(t *testing.T) {
 		}
 	})
 }
+
+// A page of a turn that took many items, and of one that took them again after a crash, reads
+// what it holds.
+func TestPagesOfATurnThatTookMany(t *testing.T) {
+	left, reads := 1000, 0
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		for i := range 4 {
+			var items []string
+			for j := range 500 {
+				items = append(items, developer(fmt.Sprintf("%04d", 500*i+j)))
+			}
+			w.append(id, "", items...)
+		}
+		left = 3
+		_ = send(w.m.TurnRun, ann, input(id, "go", protocol.BusyReject))
+		synctest.Wait()
+		w.crash()
+		left = 1000
+		w.open()
+		synctest.Wait()
+		w.with(w.turns(id, 1)[0].ID).done(completes)
+		p := protocol.ThreadItemsListParams{ThreadID: id, Paging: protocol.Paging{Limit: 100}}
+		for page := range 3 {
+			reads = 0
+			r := do(t, w.m.ItemsList, ann, p)
+			p.Cursor = r.NextCursor
+			if first := fmt.Sprintf("%04d", 100*page); len(r.Data) != 100 || r.Data[0].Text != first || reads > 30 {
+				t.Errorf("a page of %d items from %s on took %d reads of events", len(r.Data), first, reads)
+			}
+		}
+	}, hooked(faulty.Hooks{
+		BeforeCommit: func(*storage.Batch) error {
+			if left--; left < 0 {
+				return errCrash
+			}
+			return nil
+		},
+		BeforeRead: func(method string) error {
+			if method == "Events" {
+				reads++
+			}
+			return nil
+		},
+	}))
+}
