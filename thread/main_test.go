@@ -7,7 +7,11 @@ import (
 	"go.uber.org/goleak"
 )
 
+// usualChecks is how often a property is tried: a hundred times take long with -race.
+// -rapid.checks=3000 is for a night.
+const usualChecks = "25"
+
 func TestMain(m *testing.M) {
-	_ = flag.Set("rapid.checks", "25") // a hundred take long with -race; -rapid.checks=3000 is for a night
+	_ = flag.Set("rapid.checks", usualChecks)
 	goleak.VerifyTestMain(m)
 }

@@ -17,7 +17,7 @@ import (
 const maxErrorText = 4096
 
 // maxErrorDetails bounds its details, in bytes; larger ones are left out.
-const maxErrorDetails = 64 << 10
+const maxErrorDetails = 8 << 10
 
 // Cancelled is the cause of a context that was cancelled because the turn was: give it to
 // a [context.CancelCauseFunc].
