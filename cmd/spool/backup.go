@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -158,12 +157,7 @@ func (b *backup) fill(ctx context.Context, f *os.File) error {
 	return errors.Join(copyFile(ctx, made, f), os.Remove(made))
 }
 
-// withdrawTime bounds what a backup that is given up waits for the daemon to know it.
-const withdrawTime = 2 * time.Second
-
-// askBackup has the daemon make a backup, and returns where it is. When ctx ends the daemon
-// knows that nobody will fetch the file before the connection is closed: of one that is only
-// lost it takes it later, and the whole file would stay in its folder.
+// askBackup has the daemon make a backup, and returns where it is.
 func askBackup(ctx context.Context, conn io.ReadWriteCloser) (string, error) {
 	c, err := sdk.Pipe(ctx, conn, &sdk.Options{ClientInfo: protocol.ClientInfo{Name: "spool", Version: buildInfo().Version}})
 	if err != nil {
@@ -172,11 +166,6 @@ func askBackup(ctx context.Context, conn io.ReadWriteCloser) (string, error) {
 	defer func() { _ = c.Close() }()
 	r, err := c.Server().Backup(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
-			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
-			defer cancel()
-			_, _ = c.Server().Ping(late) // its answer comes after the daemon read $/cancelRequest
-		}
 		return "", err
 	}
 	return r.Path, nil

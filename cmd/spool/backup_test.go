@@ -200,8 +200,7 @@ func TestServerBackupUnfetched(t *testing.T) {
 	}
 }
 
-// TestBackupGivenUp has the daemon know of it before the connection is closed, as it goes on
-// for one that only closes it.
+// TestBackupGivenUp has the daemon know of it before the connection is closed.
 func TestBackupGivenUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	here, there := net.Pipe()
@@ -212,18 +211,14 @@ func TestBackupGivenUp(t *testing.T) {
 		for lines := bufio.NewScanner(there); lines.Scan(); {
 			e := protocol.ParseFrame(slices.Clone(lines.Bytes()))
 			methods = append(methods, e.Method)
-			answer := `{"at":"2026-01-02T03:04:05.678Z"}`
 			switch e.Method {
 			case protocol.MethodServerBackup.Name:
 				cancel()
-				continue
 			case protocol.MethodInitialize.Name:
-				answer = `{"serverInfo":{"name":"spool","protocolVersion":"` + protocol.Version + `"}}`
-			case protocol.EventInitialized.Name, protocol.EventCancelRequest.Name:
-				continue
-			}
-			if _, err := fmt.Fprintf(there, `{"jsonrpc":"2.0","id":%s,"result":%s}`+"\n", e.ID, answer); err != nil {
-				t.Error(err)
+				answer := `{"serverInfo":{"name":"spool","protocolVersion":"` + protocol.Version + `"}}`
+				if _, err := fmt.Fprintf(there, `{"jsonrpc":"2.0","id":%s,"result":%s}`+"\n", e.ID, answer); err != nil {
+					t.Error(err)
+				}
 			}
 		}
 	})
@@ -231,7 +226,7 @@ func TestBackupGivenUp(t *testing.T) {
 		t.Errorf("it was given up: %v", err)
 	}
 	daemon.Wait()
-	want := []string{"initialize", "initialized", "server/backup", "$/cancelRequest", "server/ping"}
+	want := []string{"initialize", "initialized", "server/backup", "$/cancelRequest"}
 	if !slices.Equal(methods, want) {
 		t.Errorf("the daemon was told %v", methods)
 	}
