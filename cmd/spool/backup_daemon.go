@@ -37,13 +37,13 @@ func (d *daemon) backUp(ctx context.Context) (protocol.ServerBackupResult, error
 	path := filepath.Join(dir, "spool-"+time.Now().UTC().Format("20060102T150405.000000")+".db")
 	n, err := d.writeBackup(ctx, path+partialSuffix)
 	if err == nil {
-		err = ctx.Err() // nobody would fetch it
-	}
-	if err == nil {
 		err = errors.Join(os.Rename(path+partialSuffix, path), syncDir(dir))
 	}
+	if err == nil {
+		err = ctx.Err() // nobody would fetch it
+	}
 	if err != nil {
-		_ = os.Remove(path + partialSuffix) // or it was not made
+		_, _ = os.Remove(path+partialSuffix), os.Remove(path) // one of them is there, or none
 		return none, d.backupFailed(err)
 	}
 	d.log.Info().Str("path", path).Int64("bytes", n).Msg("backup written")
