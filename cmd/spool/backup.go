@@ -93,7 +93,7 @@ func (b *backup) check() error {
 	dest, err := os.Lstat(b.dest)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return b.checkFolder()
 	case err != nil:
 		return fmt.Errorf("cannot look at %s: %w", b.dest, err)
 	case dest.IsDir():
@@ -108,6 +108,17 @@ func (b *backup) check() error {
 	return nil
 }
 
+// folder is where the backup is to be.
+func (b *backup) folder() string { return filepath.Dir(b.dest) }
+
+func (b *backup) checkFolder() error {
+	_, err := os.Stat(b.folder())
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no folder %s to put the backup in; make it, or name a file in another one", b.folder())
+	}
+	return err
+}
+
 func (b *backup) exists() error {
 	return fmt.Errorf("%s exists; choose another name, or give --force to replace it", b.dest)
 }
@@ -117,9 +128,12 @@ func (b *backup) data() string { return filepath.Join(b.config.Data, databaseNam
 
 // make puts a whole and checked copy beside dest.
 func (b *backup) make(ctx context.Context, progress func(int64)) (int64, error) {
-	f, err := os.CreateTemp(filepath.Dir(b.dest), "."+filepath.Base(b.dest)+".partial-*")
+	f, err := os.CreateTemp(b.folder(), "."+filepath.Base(b.dest)+".partial-*")
 	if err != nil {
-		return 0, fmt.Errorf("cannot write there: %w", err)
+		if at, ok := errors.AsType[*fs.PathError](err); ok {
+			err = at.Err // of a name that nobody chose
+		}
+		return 0, fmt.Errorf("cannot write in the folder %s: %w; name a file in another one", b.folder(), err)
 	}
 	b.tmp = f.Name()
 	err = b.fill(ctx, f)
