@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,10 +142,13 @@ func TestServerBackup(t *testing.T) {
 func TestServerBackupRefused(t *testing.T) {
 	td := newTestDaemon(t)
 	td.talk(t, "hello")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := td.d.backUp(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("a request that was cancelled: %v", err)
+	for _, cause := range []error{context.Canceled, io.EOF} { // the latter ends a connection
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(cause)
+		_, err := td.d.backUp(ctx)
+		if _, failed := errors.AsType[*protocol.Error](err); failed || !errors.Is(err, cause) {
+			t.Errorf("a request that was cancelled: %v", err)
+		}
 	}
 	stale := filepath.Join(td.data, backupsName, "spool-old.db"+partialSuffix)
 	if err := errors.Join(os.MkdirAll(filepath.Dir(stale), 0o700), os.WriteFile(stale, []byte("half"), 0o600)); err != nil {
@@ -169,11 +174,15 @@ func TestServerBackupRefused(t *testing.T) {
 type whenNamed struct {
 	context.Context
 	pattern string
+	ended   atomic.Bool
 }
 
 // Err implements context.Context.
-func (w whenNamed) Err() error {
+func (w *whenNamed) Err() error {
 	if list, _ := filepath.Glob(w.pattern); len(list) > 0 {
+		w.ended.Store(true)
+	}
+	if w.ended.Load() {
 		return context.Canceled
 	}
 	return nil
@@ -184,7 +193,7 @@ func (w whenNamed) Err() error {
 func TestServerBackupUnfetched(t *testing.T) {
 	td := newTestDaemon(t)
 	td.talk(t, "hello")
-	ctx := whenNamed{t.Context(), filepath.Join(td.data, backupsName, "*.db")}
+	ctx := &whenNamed{Context: t.Context(), pattern: filepath.Join(td.data, backupsName, "*.db")}
 	if _, err := td.d.backUp(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("it was taken back: %v", err)
 	}
