@@ -18,7 +18,8 @@ type call struct {
 	id     uint64
 	method string
 	frame  []byte
-	repeat bool // send it again on the next connection if this one is lost
+	ctx    context.Context // of whom it is for; nil: it is given up in another way
+	repeat bool            // send it again on the next connection if this one is lost
 	// answered is called for a good answer by the reading goroutine, before it reads on,
 	// with mu held. nil: nothing to do.
 	answered func(result json.RawMessage) error
@@ -50,7 +51,7 @@ func Call[P, R any](ctx context.Context, c *Client, m protocol.Request[P, R], pa
 	if m.Mutating {
 		addKey(&params)
 	}
-	call, err := c.start(m.Name, params, nil)
+	call, err := c.start(ctx, m.Name, params)
 	if err != nil {
 		return r, err
 	}
@@ -94,14 +95,18 @@ func encodeRequest(id uint64, method string, params any) ([]byte, error) {
 	return append(frame, '}'), nil
 }
 
-// start sends a request, as soon as there is a connection.
-func (c *Client) start(method string, params any, answered func(json.RawMessage) error) (*call, error) {
+// start sends a request for a caller that waits for its answer until ctx ends.
+func (c *Client) start(ctx context.Context, method string, params any) (*call, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.startLocked(method, params, answered)
+	call, err := c.startLocked(method, params, nil)
+	if err == nil {
+		call.ctx = ctx
+	}
+	return call, err
 }
 
-// startLocked is start for callers that hold mu.
+// startLocked sends a request, as soon as there is a connection. mu is held.
 func (c *Client) startLocked(method string, params any, answered func(json.RawMessage) error) (*call, error) {
 	if c.err != nil || c.closing && method != protocol.MethodTurnInterrupt.Name {
 		return nil, c.transportError(method, cmp.Or(c.err, ErrClosed))
@@ -116,7 +121,7 @@ func (c *Client) startLocked(method string, params any, answered func(json.RawMe
 		repeat: method != protocol.MethodServerShutdown.Name,
 	}
 	c.calls[call.id] = call
-	c.push(message{frame, call})
+	c.push(message{frame: frame, call: call})
 	return call, nil
 }
 
@@ -126,10 +131,15 @@ func (c *Client) wait(ctx context.Context, call *call) (json.RawMessage, error) 
 	case <-call.done:
 	case <-ctx.Done():
 		if !c.abandon(call, true) {
-			return nil, fmt.Errorf("%s: %w", call.method, ctx.Err())
+			return nil, call.gaveUp(ctx)
 		}
 	}
 	return call.result, call.err
+}
+
+// gaveUp is the error of a call that was given up when ctx ended.
+func (call *call) gaveUp(ctx context.Context) error {
+	return fmt.Errorf("%s: %w", call.method, ctx.Err())
 }
 
 // abandon forgets a call. With tell the daemon is told, if it knows of it. It reports
@@ -140,12 +150,17 @@ func (c *Client) abandon(call *call, tell bool) (answered bool) {
 	if c.calls[call.id] != call {
 		return true
 	}
+	c.drop(call, tell)
+	return false
+}
+
+// drop is abandon for a call that has no answer. mu is held.
+func (c *Client) drop(call *call, tell bool) {
 	delete(c.calls, call.id)
 	c.withdraw(call)
 	if tell && call.sent == c.link && !call.cancelled {
 		c.pushCancel(call)
 	}
-	return false
 }
 
 // withdraw takes a call out of what waits to be written. mu is held.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/spoolhq/spool/protocol"
 )
@@ -107,10 +108,12 @@ func connect(ctx context.Context, d dialer, o *Options) (*Client, error) {
 // Close ends the connection and everything that still waits for it, with an error that
 // wraps [ErrClosed]. It waits for turns that are being stopped because their context
 // ended, for handlers of approvals, questions and tools, whose contexts it ends, and for
-// the client's goroutines; so a handler must not call it. Turns that run go on, and the
-// daemon does. Closing again does nothing but wait.
+// the client's goroutines; so a handler must not call it. What was said before leaves
+// first, also that a request was given up; a daemon that does not read is given a second
+// for it. Turns that run go on, and the daemon does. Closing again does nothing but wait.
 func (c *Client) Close() error {
 	c.stopRuns()
+	c.letOut()
 	c.end()
 	c.mu.Lock()
 	l := c.link
@@ -144,6 +147,30 @@ func (c *Client) stopRuns() {
 	c.sealed = true
 	c.mu.Unlock()
 	c.tasks.Wait()
+}
+
+// letOut waits until all that is to be written was, or cannot be, or not in time. It gives
+// up the calls whose context has ended, as those who wait for them may not have noticed.
+func (c *Client) letOut() {
+	written := make(chan struct{})
+	c.mu.Lock()
+	for _, call := range c.calls {
+		if call.ctx != nil && call.ctx.Err() != nil {
+			c.drop(call, true)
+			c.complete(call, nil, call.gaveUp(call.ctx))
+		}
+	}
+	connected := c.push(message{written: written})
+	c.mu.Unlock()
+	if !connected {
+		return
+	}
+	limit := time.NewTimer(flushTimeout)
+	defer limit.Stop()
+	select {
+	case <-written:
+	case <-limit.C:
+	}
 }
 
 // Done is closed when the client is of no more use: it was closed, its connection was lost

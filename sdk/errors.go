@@ -34,7 +34,8 @@ func (e *TransportError) Error() string {
 // Unwrap returns the cause.
 func (e *TransportError) Unwrap() error { return e.Err }
 
-// TurnInProgressError says that an input was refused because a turn runs. It wraps the
+// TurnInProgressError says that something was refused because a turn runs: try again when
+// it is over, or say with IfBusy, where there is that, what to do instead. It wraps the
 // *[protocol.Error].
 type TurnInProgressError struct {
 	ActiveTurnID string
@@ -43,7 +44,7 @@ type TurnInProgressError struct {
 
 // Error names the running turn.
 func (e *TurnInProgressError) Error() string {
-	return fmt.Sprintf("turn %s is running; enqueue the input, steer the turn or wait", e.ActiveTurnID)
+	return fmt.Sprintf("turn %s is running", e.ActiveTurnID)
 }
 
 // Unwrap returns the refusal as it came.

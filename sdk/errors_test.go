@@ -12,7 +12,7 @@ import (
 func TestErrorTexts(t *testing.T) {
 	for want, err := range map[string]error{
 		"turn/run: no connection to unix:///s: EOF":                               &TransportError{Op: "turn/run", Endpoint: "unix:///s", Err: io.EOF},
-		"turn trn_1 is running; enqueue the input, steer the turn or wait":        &TurnInProgressError{ActiveTurnID: "trn_1"},
+		"turn trn_1 is running":                                                   &TurnInProgressError{ActiveTurnID: "trn_1"},
 		"turn trn_1 failed: no model (AgentUnavailable)":                          &TurnFailedError{TurnID: "trn_1", Code: "AgentUnavailable", Message: "no model"},
 		"turn trn_1 cancelled: replaced":                                          &TurnCancelledError{TurnID: "trn_1", Reason: protocol.CancelReplaced},
 		"turn trn_1 cancelled":                                                    &TurnCancelledError{TurnID: "trn_1"},

@@ -32,6 +32,9 @@ type link struct {
 type message struct {
 	frame []byte
 	call  *call // nil for what has no answer
+	// written, where there is one, is all of the message: it is closed when everything
+	// before it was written, or the connection is lost.
+	written chan struct{}
 }
 
 // run reads the connection, and makes it again when it is lost, until the client ends. It
@@ -105,6 +108,8 @@ func (c *Client) nextFrame(l *link) ([]byte, bool) {
 		l.out[0] = message{}
 		l.out = l.out[1:]
 		switch {
+		case m.written != nil:
+			close(m.written)
 		case m.call == nil:
 			return m.frame, true
 		case l.limit > 0 && int64(len(m.frame)) > l.limit:
@@ -121,12 +126,15 @@ func (c *Client) nextFrame(l *link) ([]byte, bool) {
 	}
 }
 
-// push puts a message behind what waits to be written. mu is held.
-func (c *Client) push(m message) {
-	if c.link != nil {
-		c.link.out = append(c.link.out, m)
-		c.link.ready.Signal()
+// push puts a message behind what waits to be written. It reports false, and does nothing,
+// where there is no connection. mu is held.
+func (c *Client) push(m message) bool {
+	if c.link == nil {
+		return false
 	}
+	c.link.out = append(c.link.out, m)
+	c.link.ready.Signal()
+	return true
 }
 
 // handshake makes a connection.
@@ -281,7 +289,7 @@ func (c *Client) up(l *link, session protocol.InitializeResult) {
 		c.resubscribe(f)
 	}
 	for _, call := range open {
-		c.push(message{call.frame, call})
+		c.push(message{frame: call.frame, call: call})
 		if call.cancelled {
 			c.pushCancel(call)
 		}
@@ -292,6 +300,11 @@ func (c *Client) up(l *link, session protocol.InitializeResult) {
 func (c *Client) down(l *link, err error) {
 	c.mu.Lock()
 	c.link = nil
+	for _, m := range l.out {
+		if m.written != nil {
+			close(m.written)
+		}
+	}
 	l.dead, l.out = true, nil
 	l.ready.Broadcast()
 	c.leaveHandlers()

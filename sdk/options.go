@@ -98,6 +98,7 @@ type ConnectionChange struct {
 const (
 	dialTimeout   = 10 * time.Second // one attempt to connect again, with its handshake
 	cancelTimeout = 5 * time.Second  // stopping a turn whose context ended
+	flushTimeout  = time.Second      // what waits to be written when the client is closed
 	closeTimeout  = 5 * time.Second  // a child process that was asked to end
 	repeatTimeout = 10 * time.Second // the daemon asks again for a tool call after a loss
 )

@@ -131,7 +131,7 @@ func (c *Client) offerFirst(ctx context.Context) error {
 	if len(c.opts.Tools) == 0 {
 		return nil
 	}
-	call, err := c.start(protocol.MethodToolRegister.Name, protocol.ToolRegisterParams{Tools: definitions(c.opts.Tools)}, nil)
+	call, err := c.start(ctx, protocol.MethodToolRegister.Name, protocol.ToolRegisterParams{Tools: definitions(c.opts.Tools)})
 	if err != nil {
 		return err
 	}

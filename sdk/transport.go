@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/coder/websocket"
 )
@@ -85,13 +86,14 @@ func (t *lineTransport) abort() { _ = t.close() }
 
 // wsTransport has one message a text frame.
 type wsTransport struct {
-	conn *websocket.Conn
-	max  int64
+	conn    *websocket.Conn
+	max     int64
+	writing atomic.Bool
 }
 
 func newWSTransport(conn *websocket.Conn, max int64) *wsTransport {
 	conn.SetReadLimit(max)
-	return &wsTransport{conn, max}
+	return &wsTransport{conn: conn, max: max}
 }
 
 // read and write have no context: one that ends would close the connection without saying
@@ -110,10 +112,16 @@ func (t *wsTransport) read() ([]byte, error) {
 }
 
 func (t *wsTransport) write(message []byte) error {
+	t.writing.Store(true)
+	defer t.writing.Store(false)
 	return t.conn.Write(context.Background(), websocket.MessageText, message)
 }
 
+// close does not say good bye behind a message that the daemon does not read.
 func (t *wsTransport) close() error {
+	if t.writing.Load() {
+		return t.conn.CloseNow()
+	}
 	err := t.conn.Close(websocket.StatusNormalClosure, "")
 	if errors.Is(err, io.EOF) {
 		return nil // the daemon closed it without saying good bye, which is no worse

@@ -65,7 +65,7 @@ func (r *turnRun) close() {
 // ask begins to wait for the end of the turn.
 func (r *turnRun) ask() {
 	params := protocol.TurnWaitParams{ThreadID: r.t.id, TurnID: r.turn.ID}
-	wait, err := r.t.c.start(protocol.MethodTurnWait.Name, params, nil)
+	wait, err := r.t.c.start(context.Background(), protocol.MethodTurnWait.Name, params)
 	if err != nil {
 		wait = &call{err: err, done: closedChannel}
 	}

@@ -1,11 +1,13 @@
 package sdk
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -76,6 +78,48 @@ func TestWebSocket(t *testing.T) {
 	}
 	if err := c.Close(); err != nil {
 		t.Errorf("Close: %v", err)
+	}
+}
+
+// A daemon that stops reading within a message holds Close up for a short time.
+func TestWebSocketCloseWithoutReader(t *testing.T) {
+	begun, over := make(chan struct{}), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		_, frame, err := conn.Read(r.Context())
+		if err != nil {
+			return
+		}
+		answer := `{"id":` + string(protocol.ParseFrame(frame).ID) + `,"result":{"serverInfo":{"name":"ws","version":"1","protocolVersion":"1"},"connectionId":"con_1","user":"local","scopes":[]}}`
+		err = conn.Write(r.Context(), websocket.MessageText, []byte(answer))
+		_, _, initialized := conn.Read(r.Context())
+		_, _, large := conn.Reader(r.Context())
+		if err := errors.Join(err, initialized, large); err != nil {
+			t.Error(err)
+		}
+		close(begun)
+		<-over
+	}))
+	defer srv.Close()
+	defer close(over)
+	c, err := Connect(t.Context(), "ws"+strings.TrimPrefix(srv.URL, "http"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-begun; cancel() }()
+	large := &protocol.ThreadStartParams{ThreadOptions: protocol.ThreadOptions{Title: strings.Repeat("x", 30<<20)}}
+	if _, err := c.Threads().Start(ctx, large); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+	start := time.Now()
+	_ = c.Close()
+	if d := time.Since(start); d < flushTimeout || d > 4*flushTimeout {
+		t.Errorf("Close took %v", d)
 	}
 }
 

@@ -15,12 +15,17 @@ type backups struct {
 	busy sync.Mutex
 }
 
-// backUp answers server/backup when the backup is whole.
+// backUp answers server/backup when the backup is whole. It takes as long as it takes, so it
+// is parked, like a request that waits for a turn: when its connection ends, it ends at once.
 func (h *Hub) backUp(c thread.Call, _ protocol.Empty, r thread.Reply[protocol.ServerBackupResult]) {
 	var none protocol.ServerBackupResult
 	b := &h.backups
 	if b.make == nil {
 		r(none, protocol.Errorf(protocol.CodeForbidden, "this daemon makes no backups"))
+		return
+	}
+	if err := c.Park(); err != nil {
+		r(none, err)
 		return
 	}
 	if !b.busy.TryLock() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spoolhq/spool/protocol"
 )
@@ -36,9 +37,10 @@ func TestOneBackupAtATime(t *testing.T) {
 		<-ends
 		other.send(`{"id":3,"method":"server/backup"}`)
 		other.said()
+		start := time.Now()
 		other.close()
-		if err := <-ends; err == nil {
-			t.Error("a backup went on for a client that is gone")
+		if err := <-ends; err == nil || time.Since(start) > 0 {
+			t.Errorf("a backup went on for %v for a client that is gone: %v", time.Since(start), err)
 		}
 	})
 }

@@ -31,11 +31,11 @@ const (
 func (h *Hub) ListenWebSocket(addr string, origins []string) (Listener, error) {
 	resolved, err := loopback(addr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
 	}
 	for _, o := range origins {
-		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" {
-			return nil, fmt.Errorf("the allowed origin %q is not of the form https://app.example.com", o)
+		if err := CheckOrigin(o); err != nil {
+			return nil, fmt.Errorf("the origin %q cannot be allowed: %w", o, err)
 		}
 	}
 	l, err := net.Listen("tcp", resolved)

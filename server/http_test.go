@@ -351,7 +351,10 @@ func TestListenRefusesWhatOthersCanReach(t *testing.T) {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}
-	for _, origin := range []string{"app.example.com", "https://", "https://app.example.com/", "*"} {
+	for _, origin := range []string{
+		"foo", "app.example.com", "https://", "https://app.example.com/", "https://app.example.com?", "https://app.example.com#", "https://me@app.example.com",
+		"*", "null", "https://*.example.com", "https://app.example.com:443", "http://localhost:80", "https://app.example.com:", "https://bücher.example",
+	} {
 		if l, err := h.ListenWebSocket("127.0.0.1:0", []string{origin}); err == nil {
 			l.Close()
 			t.Errorf("the origin %q is accepted", origin)

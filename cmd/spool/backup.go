@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -94,7 +93,7 @@ func (b *backup) check() error {
 	dest, err := os.Lstat(b.dest)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return b.checkFolder()
 	case err != nil:
 		return fmt.Errorf("cannot look at %s: %w", b.dest, err)
 	case dest.IsDir():
@@ -109,6 +108,17 @@ func (b *backup) check() error {
 	return nil
 }
 
+// folder is where the backup is to be.
+func (b *backup) folder() string { return filepath.Dir(b.dest) }
+
+func (b *backup) checkFolder() error {
+	_, err := os.Stat(b.folder())
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no folder %s to put the backup in; make it, or name a file in another one", b.folder())
+	}
+	return err
+}
+
 func (b *backup) exists() error {
 	return fmt.Errorf("%s exists; choose another name, or give --force to replace it", b.dest)
 }
@@ -118,9 +128,12 @@ func (b *backup) data() string { return filepath.Join(b.config.Data, databaseNam
 
 // make puts a whole and checked copy beside dest.
 func (b *backup) make(ctx context.Context, progress func(int64)) (int64, error) {
-	f, err := os.CreateTemp(filepath.Dir(b.dest), "."+filepath.Base(b.dest)+".partial-*")
+	f, err := os.CreateTemp(b.folder(), "."+filepath.Base(b.dest)+".partial-*")
 	if err != nil {
-		return 0, fmt.Errorf("cannot write there: %w", err)
+		if at, ok := errors.AsType[*fs.PathError](err); ok {
+			err = at.Err // of a name that nobody chose
+		}
+		return 0, fmt.Errorf("cannot write in the folder %s: %w; name a file in another one", b.folder(), err)
 	}
 	b.tmp = f.Name()
 	err = b.fill(ctx, f)
@@ -158,12 +171,7 @@ func (b *backup) fill(ctx context.Context, f *os.File) error {
 	return errors.Join(copyFile(ctx, made, f), os.Remove(made))
 }
 
-// withdrawTime bounds what a backup that is given up waits for the daemon to know it.
-const withdrawTime = 2 * time.Second
-
-// askBackup has the daemon make a backup, and returns where it is. When ctx ends the daemon
-// knows that nobody will fetch the file before the connection is closed: of one that is only
-// lost it takes it later, and the whole file would stay in its folder.
+// askBackup has the daemon make a backup, and returns where it is.
 func askBackup(ctx context.Context, conn io.ReadWriteCloser) (string, error) {
 	c, err := sdk.Pipe(ctx, conn, &sdk.Options{ClientInfo: protocol.ClientInfo{Name: "spool", Version: buildInfo().Version}})
 	if err != nil {
@@ -172,11 +180,6 @@ func askBackup(ctx context.Context, conn io.ReadWriteCloser) (string, error) {
 	defer func() { _ = c.Close() }()
 	r, err := c.Server().Backup(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
-			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
-			defer cancel()
-			_, _ = c.Server().Ping(late) // its answer comes after the daemon read $/cancelRequest
-		}
 		return "", err
 	}
 	return r.Path, nil

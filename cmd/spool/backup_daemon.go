@@ -28,7 +28,7 @@ func (d *daemon) backUp(ctx context.Context) (protocol.ServerBackupResult, error
 	}
 	dir := filepath.Join(d.config.Data, backupsName)
 	if err := makePrivateDir(dir); err != nil {
-		return none, d.backupFailed(err)
+		return none, d.backupFailed(ctx, err)
 	}
 	left, _ := filepath.Glob(filepath.Join(dir, "*"+partialSuffix)) // the pattern is right
 	for _, path := range left {
@@ -37,14 +37,14 @@ func (d *daemon) backUp(ctx context.Context) (protocol.ServerBackupResult, error
 	path := filepath.Join(dir, "spool-"+time.Now().UTC().Format("20060102T150405.000000")+".db")
 	n, err := d.writeBackup(ctx, path+partialSuffix)
 	if err == nil {
-		err = ctx.Err() // nobody would fetch it
-	}
-	if err == nil {
 		err = errors.Join(os.Rename(path+partialSuffix, path), syncDir(dir))
 	}
+	if err == nil {
+		err = ctx.Err() // nobody would fetch it
+	}
 	if err != nil {
-		_ = os.Remove(path + partialSuffix) // or it was not made
-		return none, d.backupFailed(err)
+		_, _ = os.Remove(path+partialSuffix), os.Remove(path) // one of them is there, or none
+		return none, d.backupFailed(ctx, err)
 	}
 	d.log.Info().Str("path", path).Int64("bytes", n).Msg("backup written")
 	return protocol.ServerBackupResult{Path: path, Bytes: n}, nil
@@ -66,7 +66,7 @@ func (d *daemon) writeBackup(ctx context.Context, path string) (int64, error) {
 func (d *daemon) roomForBackup(ctx context.Context) error {
 	need, err := d.bolt.Size(ctx)
 	if err != nil {
-		return d.backupFailed(err)
+		return d.backupFailed(ctx, err)
 	}
 	free, err := d.bolt.Free()
 	if err != nil || free-int64(d.config.Limits.DiskReserve) >= need {
@@ -79,9 +79,10 @@ func (d *daemon) roomForBackup(ctx context.Context) error {
 }
 
 // backupFailed says to a client that its backup failed, and keeps the paths in the log.
-func (d *daemon) backupFailed(err error) error {
-	if _, ok := errors.AsType[*protocol.Error](err); ok || errors.Is(err, context.Canceled) {
-		return err // it was taken back
+// One that was taken back, or whose client is gone, did not fail.
+func (d *daemon) backupFailed(ctx context.Context, err error) error {
+	if _, ok := errors.AsType[*protocol.Error](err); ok || ctx.Err() != nil {
+		return err
 	}
 	d.log.Error().Err(err).Msg("a backup failed")
 	e := protocol.Errorf(protocol.CodeStorageUnavailable, "the backup could not be written")

@@ -46,6 +46,7 @@ func newRoot(a *app) *cobra.Command {
 		},
 	}
 	group(a, root)
+	withVersion(a, root)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	f := root.PersistentFlags()
 	f.StringVar(&a.configFile, "config", "", "configuration `FILE` (default $XDG_CONFIG_HOME/spool/config.toml)")
@@ -111,13 +112,27 @@ func newVersion(a *app) *cobra.Command {
 		Long:    "Print the version of this binary. spool status tells that of the running daemon.",
 		Example: "  spool version\n  spool version --json",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			info := buildInfo()
-			if a.json {
-				return a.printJSON(info)
-			}
-			fmt.Fprintf(a.out, "spool %s (protocol %s, %s, %s)\n", info.Version, info.ProtocolVersion, info.Go, info.Platform)
-			return nil
-		},
+		RunE:    func(*cobra.Command, []string) error { return a.printVersion() },
 	}
+}
+
+// withVersion gives the root command --version. Cobra's own does not know of --json.
+func withVersion(a *app, root *cobra.Command) {
+	run, version := root.RunE, false
+	root.Flags().BoolVar(&version, "version", false, "print the version of this binary, as spool version does")
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if version && len(args) == 0 {
+			return a.printVersion()
+		}
+		return run(cmd, args)
+	}
+}
+
+func (a *app) printVersion() error {
+	info := buildInfo()
+	if a.json {
+		return a.printJSON(info)
+	}
+	_, err := fmt.Fprintf(a.out, "spool %s (protocol %s, %s, %s)\n", info.Version, info.ProtocolVersion, info.Go, info.Platform)
+	return err
 }

@@ -41,6 +41,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if !a.running {
 		err = &usageError{err: err, command: cmd.CommandPath()}
 	}
+	if _, busy := errors.AsType[*sdk.TurnInProgressError](err); busy {
+		err = fmt.Errorf("%w; %s", err, whileBusy(cmd))
+	}
 	a.printError(err)
 	return exitCode(err)
 }

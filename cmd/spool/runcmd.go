@@ -64,7 +64,7 @@ func newRun(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := oneOf("if-busy", o.ifBusy, protocol.IfBusy("").Values()); err != nil {
+			if err := oneOf(ifBusy, o.ifBusy, protocol.IfBusy("").Values()); err != nil {
 				return err
 			}
 			text, err := a.readText(args)
@@ -84,7 +84,7 @@ func newRun(a *app) *cobra.Command {
 	f.StringVar(&o.agent, "agent", "", "`NAME` of the agent of a new thread")
 	f.StringVar(&o.title, "title", "", "title of a new thread")
 	f.StringVar(&o.mode, "mode", "", "mode of this turn")
-	f.StringVar(&o.ifBusy, "if-busy", "reject", "if a turn is running: reject, enqueue, steer or interrupt")
+	busyFlag(cmd, &o.ifBusy, protocol.IfBusy("").Values(), "reject, enqueue, steer or interrupt")
 	f.StringArrayVar(&o.set, "set", nil, "config of this turn, such as model=large or temperature=0.2; repeatable")
 	f.BoolVar(&o.detach, "detach", false, "do not wait for the answer")
 	completeThreadFlag(a, cmd, "thread")

@@ -69,7 +69,7 @@ func newThreadsChanges(a *app) []*cobra.Command {
 }
 
 func newThreadChange(a *app, c threadChange) *cobra.Command {
-	var ifBusy, reason string
+	var busy, reason string
 	var yes bool
 	cmd := &cobra.Command{
 		Use: c.name + " THREAD...", Short: c.short, Long: c.long,
@@ -78,10 +78,10 @@ func newThreadChange(a *app, c threadChange) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			params := &protocol.ThreadChangeParams{Reason: reason}
 			if c.whileBusy {
-				if err := oneOf("if-busy", ifBusy, protocol.BusyThread("").Values()); err != nil {
+				if err := oneOf(ifBusy, busy, protocol.BusyThread("").Values()); err != nil {
 					return err
 				}
-				params.IfBusy = protocol.BusyThread(ifBusy)
+				params.IfBusy = protocol.BusyThread(busy)
 			}
 			return a.eachThread(cmd.Context(), args, func(ctx context.Context, t *sdk.Thread) error {
 				if c.confirm && !yes {
@@ -103,7 +103,7 @@ func newThreadChange(a *app, c threadChange) *cobra.Command {
 	}
 	if c.whileBusy {
 		cmd.Example += fmt.Sprintf("\n  spool threads %s 01JD3Z --if-busy interrupt", c.name)
-		cmd.Flags().StringVar(&ifBusy, "if-busy", "reject", "if a turn is running: reject, interrupt it, or act afterTurn")
+		busyFlag(cmd, &busy, protocol.BusyThread("").Values(), "reject, interrupt it, or act afterTurn")
 		cmd.Flags().StringVar(&reason, "reason", "", "why, for those who look later")
 	}
 	if c.confirm {

@@ -12,7 +12,7 @@ import (
 )
 
 func newThreadsReset(a *app) *cobra.Command {
-	var ifBusy string
+	var busy string
 	var keepQueue, yes bool
 	cmd := &cobra.Command{
 		Use:   "reset THREAD",
@@ -23,10 +23,10 @@ elsewhere --yes is required.`,
 		Example: "  spool threads reset last\n  spool threads reset last --yes --if-busy interrupt --keep-queue",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := oneOf("if-busy", ifBusy, protocol.BusyThread("").Values()); err != nil {
+			if err := oneOf(ifBusy, busy, protocol.BusyThread("").Values()); err != nil {
 				return err
 			}
-			params := &protocol.ThreadResetParams{IfBusy: protocol.BusyThread(ifBusy), Queue: protocol.ResetQueueClear}
+			params := &protocol.ThreadResetParams{IfBusy: protocol.BusyThread(busy), Queue: protocol.ResetQueueClear}
 			if keepQueue {
 				params.Queue = protocol.ResetQueueKeep
 			}
@@ -50,7 +50,7 @@ elsewhere --yes is required.`,
 		ValidArgsFunction: completeThread(a),
 	}
 	f := cmd.Flags()
-	f.StringVar(&ifBusy, "if-busy", "reject", "if a turn is running: reject, interrupt it, or act afterTurn")
+	busyFlag(cmd, &busy, protocol.BusyThread("").Values(), "reject, interrupt it, or act afterTurn")
 	f.BoolVar(&keepQueue, "keep-queue", false, "keep the turns that wait")
 	f.BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd

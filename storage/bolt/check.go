@@ -110,7 +110,7 @@ func (s *Store) verify(ctx context.Context, tx *bbolt.Tx, progress func(int64), 
 	c.structure(found)
 	if len(found) == 0 {
 		for err := range tx.Check() {
-			c.problem(storage.ProblemStructure, "", 0, "%v", err)
+			c.problem(storage.ProblemStructure, "", 0, "the pages and the list of free ones do not fit together; bbolt says: %v", err)
 		}
 	}
 	c.report.Journals = !c.broken[journal] && !c.broken[threads]

@@ -30,6 +30,7 @@ const (
 
 	flagBranch   = 0x01
 	flagLeaf     = 0x02
+	flagMeta     = 0x04
 	flagFreelist = 0x10
 	flagBucket   = 0x01 // of an element of a leaf
 )
@@ -98,6 +99,8 @@ func inspectAll(ctx context.Context, file io.ReaderAt, size int64) (found map[st
 			found[bucket] = errors.Join(found[bucket], err)
 		}
 	}
+	note("", p.checkHeader(0, "first"))
+	note("", p.checkHeader(1, "second"))
 	if p.head.freelist != noFreelist {
 		note("", p.checkFreelist())
 	}
@@ -164,6 +167,20 @@ func (p *preflight) readMeta(at int64) (h head, err error) {
 		return h, errors.New("no meta page")
 	}
 	return h, nil
+}
+
+// checkHeader looks at what stands around a meta page, which counts for nothing as long as
+// what is in it does, but is not what was written.
+func (p *preflight) checkHeader(page uint64, which string) error {
+	var b [pageHeader]byte
+	if _, err := p.file.ReadAt(b[:], int64(page)*int64(p.head.pageSize)); err != nil {
+		return damaged(page, "%v", err)
+	}
+	id, flags := binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint16(b[8:])
+	if id == page && flags == flagMeta {
+		return nil
+	}
+	return damaged(page, "the %s of the two meta pages, which say where all others are, was written over (it says that it is page %d, of type %#x); a copy made with `spool backup` has whole ones", which, id, flags)
 }
 
 // damaged describes a page that is not what it should be.

@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +115,78 @@ func TestVerify(t *testing.T) {
 		if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 			t.Errorf("a look at the file has changed it: %v", err)
 		}
+	}
+}
+
+// rewritten makes a file with the bytes of another, changed.
+func rewritten(t *testing.T, whole []byte, change func(file []byte)) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "spool.db")
+	file := bytes.Clone(whole)
+	change(file)
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestVerifyMetaPages writes over each of the pages that say where all others are, or over
+// their beginning: verify says so in words of its own and looks at all the rest, and a
+// backup of what is there is whole.
+func TestVerifyMetaPages(t *testing.T) {
+	path, ids := filled(t, 10, true)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page, which := range []string{"first", "second"} {
+		for _, length := range []int{8, 16, os.Getpagesize()} {
+			path := rewritten(t, whole, func(file []byte) {
+				copy(file[page*os.Getpagesize():], bytes.Repeat([]byte("X"), length))
+			})
+			s, err := bolt.OpenReadOnly(t.Context(), bolt.Options{Path: path})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := s.Verify(t.Context(), nil)
+			backupTo(t, s, path+".backup")
+			if err := errors.Join(err, s.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Problems) != 1 || r.Threads != len(ids) || !r.Journals {
+				t.Fatalf("%d bytes of the %s: the report is %+v", length, which, r)
+			}
+			p := r.Problems[0]
+			if text := p.String(); p.Kind != storage.ProblemStructure || !strings.Contains(text, fmt.Sprintf("page %d: the %s of the two meta pages", page, which)) || !strings.Contains(text, "6365935209750747224") {
+				t.Errorf("%d bytes of the %s: %s: %s", length, which, p.Kind, text)
+			}
+			mustBeClean(t, path+".backup")
+		}
+	}
+}
+
+// TestVerifyLostPage takes a page out of the list of free ones.
+func TestVerifyLostPage(t *testing.T) {
+	path, _ := filled(t, 10, true)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = rewritten(t, whole, func(file []byte) {
+		ne, size := binary.NativeEndian, os.Getpagesize()
+		head := file[16:]
+		if second := file[size+16:]; ne.Uint64(second[48:]) > ne.Uint64(head[48:]) {
+			head = second
+		}
+		free := file[int(ne.Uint64(head[32:]))*size:]
+		ne.PutUint16(free[10:], ne.Uint16(free[10:])-1)
+	})
+	r, err := verifyFile(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Problems) != 1 || !strings.HasPrefix(r.Problems[0].Text, "the pages and the list of free ones do not fit together; bbolt says: page ") {
+		t.Errorf("the report is %+v", r)
 	}
 }
 

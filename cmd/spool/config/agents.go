@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spoolhq/spool/protocol"
+	"github.com/spoolhq/spool/turn/agent/openai"
 )
 
 // The kinds of agents.
@@ -72,7 +74,8 @@ type AgentKey struct {
 	field func(*Agent) any
 	// secret keeps it out of files that others may read.
 	secret bool
-	values []string // those that are allowed; nil: any
+	values []string           // those that are allowed; nil: any
+	check  func(*Agent) error // refuses a value; nil: any of the type and of values is allowed
 }
 
 // AgentKeys lists the settings of an agent, in the order of the documentation.
@@ -83,7 +86,7 @@ var agentKeys = []AgentKey{
 	{Name: "description", Doc: "for people who choose", field: func(a *Agent) any { return &a.Description }},
 	{Name: "config", Doc: "config of threads and turns that say nothing; a table"},
 	{Name: "modes", Doc: "modes that every thread of the agent has; a list of tables"},
-	{Name: "base_url", Doc: "address of the API", Kind: KindOpenAI, field: func(a *Agent) any { return &a.BaseURL }},
+	{Name: "base_url", Doc: "address of the API", Kind: KindOpenAI, field: func(a *Agent) any { return &a.BaseURL }, check: checkBaseURL},
 	{Name: "api_key_env", Doc: "variable that holds the key", Kind: KindOpenAI, field: func(a *Agent) any { return &a.APIKeyEnv }},
 	{Name: "api_key", Doc: "the key itself", Kind: KindOpenAI, secret: true, field: func(a *Agent) any { return (*string)(&a.APIKey) }},
 	{Name: "model", Doc: "model of threads that name none", Kind: KindOpenAI, field: func(a *Agent) any { return &a.Model }},
@@ -91,11 +94,20 @@ var agentKeys = []AgentKey{
 	{Name: "instructions", Doc: "what the model is told first", Kind: KindOpenAI, field: func(a *Agent) any { return &a.Instructions }},
 	{Name: "headers", Doc: "HTTP headers of every request; a table", Kind: KindOpenAI, secret: true, field: func(a *Agent) any { return &a.Headers }},
 	{Name: "max_retries", Doc: "how often a request that got no answer is repeated; negative: never", Kind: KindOpenAI, field: func(a *Agent) any { return &a.MaxRetries }},
-	{Name: "timeout", Doc: "longest silence of the API", Kind: KindOpenAI, field: func(a *Agent) any { return &a.Timeout }},
+	{Name: "timeout", Doc: "longest silence of the API", Kind: KindOpenAI, field: func(a *Agent) any { return &a.Timeout }, check: checkTimeout},
 	{Name: "command", Doc: "program and its arguments; a list", Kind: KindExec, field: func(a *Agent) any { return (*words)(&a.Command) }},
 	{Name: "dir", Doc: "folder that the program runs in", Kind: KindExec, field: func(a *Agent) any { return &a.Dir }},
 	{Name: "env", Doc: "variables of the program: NAME=VALUE, or NAME for that of the daemon; a list", Kind: KindExec, field: func(a *Agent) any { return (*words)(&a.Env) }},
 	{Name: "plain", Doc: "the program reads text and its output is the answer", Kind: KindExec, field: func(a *Agent) any { return &a.Plain }},
+}
+
+func checkBaseURL(a *Agent) error { return openai.CheckBaseURL(a.BaseURL) }
+
+func checkTimeout(a *Agent) error {
+	if a.Timeout < 0 {
+		return errors.New("must not be negative")
+	}
+	return nil
 }
 
 var agentName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
@@ -153,6 +165,11 @@ func (f *file) agentKey(a *Agent, kind any, n node) error {
 		}
 		if text, ok := n.value.(string); ok && k.values != nil && !slices.Contains(k.values, text) {
 			return fmt.Errorf("%s must be one of %s, not %q%s", n.name, strings.Join(k.values, ", "), text, didYouMean(text, k.values))
+		}
+		if k.check != nil {
+			if err := k.check(a); err != nil {
+				return fmt.Errorf("%s %w", n.name, err)
+			}
 		}
 		return nil
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spoolhq/spool/server"
 )
 
 // Key is a row of the table of settings.
@@ -15,8 +17,9 @@ type Key struct {
 	Doc  string
 	// field returns where the value goes: *string, *[]string, *int, *Bytes, *time.Duration.
 	field  func(*Config) any
-	values []string // those that are allowed; nil: any
-	zero   bool     // zero is allowed, and means what Doc says
+	values []string                // those that are allowed; nil: any
+	zero   bool                    // zero is allowed, and means what Doc says
+	each   func(text string) error // refuses a text of a list
 }
 
 // Keys lists all settings but those of agents, in the order of the documentation.
@@ -25,8 +28,8 @@ func Keys() []Key { return slices.Clone(keys) }
 var keys = table([]Key{
 	{Name: "data", Doc: "folder of the data", field: func(c *Config) any { return &c.Data }},
 	{Name: "socket", Doc: "path of the Unix socket", field: func(c *Config) any { return &c.Socket }},
-	{Name: "listen", Doc: "further addresses to listen on, such as ws://127.0.0.1:7717", field: func(c *Config) any { return &c.Listen }},
-	{Name: "origins", Doc: "origins of web pages that may connect, such as https://app.example.com", field: func(c *Config) any { return &c.Origins }},
+	{Name: "listen", Doc: "further addresses to listen on, such as ws://127.0.0.1:7717", field: func(c *Config) any { return &c.Listen }, each: server.CheckAddress},
+	{Name: "origins", Doc: "origins of web pages that may connect, such as https://app.example.com", field: func(c *Config) any { return &c.Origins }, each: server.CheckOrigin},
 	{Name: "default_agent", Doc: "agent of threads that name none", field: func(c *Config) any { return &c.Default }},
 	{Name: "log.level", Doc: "what is logged", field: func(c *Config) any { return &c.Log.Level }, values: []string{"trace", "debug", "info", "warn", "error", "off"}},
 	{Name: "log.format", Doc: "how it is logged; auto is console on a terminal, else json", field: func(c *Config) any { return &c.Log.Format }, values: []string{"auto", "console", "json"}},
@@ -98,6 +101,8 @@ func (k Key) check(c *Config) error {
 		if *v == "" {
 			return fmt.Errorf("must not be empty")
 		}
+	case *[]string:
+		return k.checkEach(*v)
 	case *int:
 		return k.positive(int64(*v), "1")
 	case *Bytes:
@@ -107,6 +112,15 @@ func (k Key) check(c *Config) error {
 			return fmt.Errorf("must be at least 24h, because clients may repeat a request for that long")
 		}
 		return k.positive(v.Milliseconds(), "1ms")
+	}
+	return nil
+}
+
+func (k Key) checkEach(list []string) error {
+	for _, text := range list {
+		if err := k.each(text); err != nil {
+			return fmt.Errorf("has %q: %w", text, err)
+		}
 	}
 	return nil
 }

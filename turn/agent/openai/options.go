@@ -97,12 +97,27 @@ func (o Options) endpoint() (*url.URL, error) {
 	if o.Timeout < 0 {
 		return nil, fmt.Errorf("timeout must not be negative")
 	}
-	u, err := url.Parse(cmp.Or(o.BaseURL, DefaultBaseURL))
+	u, err := parseBaseURL(o.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("base_url %w", err)
+	}
+	return u, nil
+}
+
+// CheckBaseURL refuses what cannot be a BaseURL. The error begins with "must" and does not
+// repeat the text, which may hold a password.
+func CheckBaseURL(text string) error {
+	_, err := parseBaseURL(text)
+	return err
+}
+
+func parseBaseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(cmp.Or(text, DefaultBaseURL))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("base_url must be a URL such as %s", DefaultBaseURL)
+		return nil, fmt.Errorf("must be a URL such as %s", DefaultBaseURL)
 	}
 	if u.User != nil {
-		return nil, fmt.Errorf("base_url must not hold a password; use api_key or headers")
+		return nil, fmt.Errorf("must not hold a password; use api_key or headers")
 	}
 	return u, nil
 }
