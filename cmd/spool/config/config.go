@@ -122,6 +122,10 @@ func (c *Config) readFile(src Source, p *problems) error {
 	return f.apply(c, p)
 }
 
+// minMessageBytes is the least that messages must have room for: a 16th of it is for what an
+// event has besides content, such as the error of a turn.
+const minMessageBytes = 1 << 20
+
 // finish makes paths absolute, completes the agents and checks what needs more than one
 // setting.
 func (c *Config) finish(env Env, p *problems) {
@@ -137,6 +141,9 @@ func (c *Config) finish(env Env, p *problems) {
 	}
 	c.finishAgents(env, p)
 	l := &c.Limits
+	if l.MaxMessageBytes < minMessageBytes {
+		p.add("limits.max_message_bytes", "must be at least 1MiB, so that the events of a turn have room")
+	}
 	if l.MaxItemBytes > l.MaxMessageBytes/4 {
 		p.add("limits.max_item_bytes", "must be at most a quarter of limits.max_message_bytes (%d), because an item travels in messages, together with others", l.MaxMessageBytes)
 	}

@@ -92,6 +92,7 @@ func TestRefused(t *testing.T) {
 		{"syntax", "a = 1\nb = \n", `config.toml:2: `},
 		{"nearly no time", "[limits]\nping_interval = '1us'", `limits.ping_interval must be at least 1ms`},
 		{"short retention", "[limits]\nkey_retention = '1h'", `limits.key_retention must be at least 24h`},
+		{"short messages", "[limits]\nmax_message_bytes = '64KiB'\nmax_item_bytes = '16KiB'", `limits.max_message_bytes: must be at least 1MiB`},
 		{"items and messages", "[limits]\nmax_item_bytes = '32MiB'", `limits.max_item_bytes: must be at most a quarter of limits.max_message_bytes`},
 		{"kind", "[agents.a]\nkind = 'skript'", `:1: agents.a has the kind "skript", which this version does not know; it knows script, openai, exec; did you mean "script"?`},
 		{"no kind", "[agents.a]\ndescription = 'x'", `agents.a has no kind; set it to one of script, openai`},

@@ -35,7 +35,7 @@ var keys = table([]Key{
 	{Name: "log.format", Doc: "how it is logged; auto is console on a terminal, else json", field: func(c *Config) any { return &c.Log.Format }, values: []string{"auto", "console", "json"}},
 
 	{Name: "limits.max_message_bytes", Doc: "longest message on every transport", field: func(c *Config) any { return &c.Limits.MaxMessageBytes }},
-	{Name: "limits.max_item_bytes", Doc: "longest text of one item; a turn that says more fails", field: func(c *Config) any { return &c.Limits.MaxItemBytes }},
+	{Name: "limits.max_item_bytes", Doc: "most that one item holds, as it is written; at most a quarter of a message", field: func(c *Config) any { return &c.Limits.MaxItemBytes }},
 	{Name: "limits.max_queued", Doc: "waiting turns of one thread", field: func(c *Config) any { return &c.Limits.MaxQueued }},
 	{Name: "limits.max_connections", Doc: "connections at once", field: func(c *Config) any { return &c.Limits.MaxConnections }},
 	{Name: "limits.max_newcomers", Doc: "connections at once that have not said initialize; beyond it the oldest of them is closed", field: func(c *Config) any { return &c.Limits.MaxNewcomers }},

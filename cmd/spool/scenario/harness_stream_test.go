@@ -37,9 +37,15 @@ func newStreams(t testing.TB, c *client, books map[string]*book) *streams {
 	}
 }
 
+// maxMessage is limits.max_message_bytes, which no test changes.
+const maxMessage = 16 << 20
+
 func (s *streams) check() {
 	s.t.Helper()
 	for _, m := range s.c.messages() {
+		if !m.out && len(m.raw) > maxMessage {
+			s.fail(nil, "I3", "a message has %d bytes: %.300s", len(m.raw), m.raw)
+		}
 		switch {
 		case m.out:
 			s.request(m)
