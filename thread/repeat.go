@@ -46,10 +46,10 @@ func (m *Manager) claim(c Call, g claim, answer func()) {
 		x.bindNamed(c, g.tools)
 	}
 	switch {
-	case !g.follow || t.subOf(c.Peer) != nil: // it may have subscribed itself meanwhile
+	case !g.follow:
 	case known:
 		after = min(after, t.st.Thread.HeadSeq)
-		x.follow(t.newSub(c.Peer, "", nil), &after)
+		x.joinFrom(c, &after)
 	default:
 		x.join(c)
 	}

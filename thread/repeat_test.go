@@ -2,6 +2,7 @@ package thread_test
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"github.com/spoolhq/spool/protocol"
 )
@@ -106,4 +107,28 @@ func TestRepeatOfATurnThatIsGone(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	})
+}
+
+// A repeat must not take away the replay that an earlier request of the same connection asked
+// for.
+func TestRepeatKeepsTheReplay(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		run := keyed(id, "go", "run")
+		w.with(do(t, w.m.TurnRun, ann, run).Turn.ID).done(completes)
+		p := w.connect("ann")
+		w.gate.shut()
+		renamed := send(w.m.Rename, ann, protocol.ThreadRenameParams{ThreadID: id, Title: "new"})
+		zero := uint64(0)
+		subscribed := send(w.m.Subscribe, from(p), protocol.ThreadSubscribeParams{ThreadID: id, AfterSeq: &zero})
+		ran := send(w.m.TurnRun, from(p), run)
+		synctest.Wait()
+		w.gate.lift()
+		<-renamed
+		<-subscribed
+		<-ran
+		m := newMirror(t, id, 0)
+		m.apply(p.take(t))
+		m.agrees(w)
+	}, gated)
 }

@@ -192,7 +192,10 @@ func (t *Thread) steer(c Call, x *change, d turnDraft) protocol.TurnRunResult {
 
 // join subscribes the caller, who gets the events of this change and all later ones. It
 // leaves right behind the reply.
-func (x *change) join(c Call) {
+func (x *change) join(c Call) { x.joinFrom(c, nil) }
+
+// joinFrom is join with a replay of what comes behind a seq; nil: none.
+func (x *change) joinFrom(c Call, after *uint64) {
 	t := x.t
 	if c.Peer == nil || t.subOf(c.Peer) != nil {
 		return
@@ -201,7 +204,7 @@ func (x *change) join(c Call) {
 	x.out = append([]effect{{kind: call, fn: func(err error) {
 		// An older request of the caller may have subscribed it meanwhile.
 		if err == nil && t.subOf(c.Peer) == nil {
-			s.activate(nil, snapshots)
+			s.activate(after, snapshots)
 		}
 	}}}, x.out...)
 }

@@ -13,6 +13,19 @@ func Abandon(s *Store) {
 	_ = s.db.Close()
 }
 
+// SeekBefore goes to the last key below another.
+var SeekBefore = seekBefore
+
+// Together has all batches that add commits written in one transaction.
+func Together(s *Store, add func()) {
+	waits, goOn := make(chan struct{}), make(chan struct{})
+	s.line.Add(op{run: func(*writer) error { close(waits); <-goOn; return nil }, done: func(error) {}})
+	<-waits
+	add()
+	close(goOn)
+	_ = s.do(context.Background(), func(*writer) error { return nil })
+}
+
 // BreakDisk makes every later write fail.
 func BreakDisk(s *Store) { _ = s.file.Close() }
 

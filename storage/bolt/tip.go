@@ -142,6 +142,7 @@ func (w *writer) pairKey(thread, other id) []byte {
 // cursor is what of bbolt's cursor is used here.
 type cursor interface {
 	Seek(key []byte) (k, v []byte)
+	First() (k, v []byte)
 	Last() (k, v []byte)
 	Prev() (k, v []byte)
 }
@@ -151,7 +152,19 @@ func seekBefore(c cursor, key []byte) (k, v []byte) {
 	if k, _ := c.Seek(key); k == nil {
 		return c.Last()
 	}
-	return c.Prev()
+	if k, v = c.Prev(); k != nil {
+		return k, v
+	}
+	// There is none, or the page before it was emptied in this transaction: Prev stops at each
+	// such page, where Next and Last go on.
+	if first, _ := c.First(); first == nil || bytes.Compare(first, key) >= 0 {
+		return nil, nil
+	}
+	c.Seek(key)
+	for k == nil {
+		k, v = c.Prev()
+	}
+	return k, v
 }
 
 // lastSeq is the seq of the last event of a thread, 0 for none.
