@@ -191,7 +191,7 @@ func TestS15_OtherEnds(t *testing.T) {
 		}
 		// The time of the turn is over.
 		thr := c.StartThread(nil)
-		turn := c.Call("turn/run", p{"threadId": thr, "input": w.script, "config": p{"maxTurnMs": 100}}).Str("turn.id")
+		turn := c.Call("turn/run", p{"threadId": thr, "input": w.script, "config": p{"maxTurnMs": 700}}).Str("turn.id")
 		request := c.Await(w.request, p{"turnId": turn})
 		c.Await("turn/failed", p{"turnId": turn, "turn.error.code": "TurnTimeout"})
 		c.Await(w.resolved, p{"turnId": turn, "item.status": "cancelled"})
