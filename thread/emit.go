@@ -78,18 +78,21 @@ func (r *run) prepare(item protocol.Item, at protocol.Time) protocol.Item {
 func (r *run) Begin(init protocol.Item) turn.Item {
 	t := r.lock()
 	defer t.mu.Unlock()
-	sanitize(&init)
-	if t.run != r || r.tooLarge(int64(size(&init))) {
+	if t.run != r {
 		return &openItem{r: r, closed: true, item: init}
 	}
 	return r.begun(init)
 }
 
+// begun starts an item; one that is too large is closed, and the turn fails.
 func (r *run) begun(init protocol.Item) *openItem {
 	x := r.t.begin()
 	item := r.prepare(init, x.at)
 	item.Status = protocol.ItemInProgress
 	it := &openItem{r: r, item: item, whole: true, size: size(&item)}
+	if r.tooLarge(int64(it.size)) {
+		return &openItem{r: r, closed: true, item: init}
+	}
 	it.buf = append(it.buf, item.Text...)
 	it.buf = append(it.buf, item.Output...)
 	it.counted = len(it.buf)
@@ -107,19 +110,22 @@ func (r *run) Add(item protocol.Item) protocol.Item {
 	if t.run != r {
 		return item
 	}
-	sanitize(&item)
-	if r.tooLarge(int64(size(&item))) {
+	x := t.begin()
+	prepared := r.prepare(item, x.at)
+	if r.tooLarge(int64(size(&prepared))) {
 		return item
 	}
-	x := t.begin()
-	item = x.addItem(r, item)
+	prepared = x.addPrepared(r, prepared)
 	x.commit(nil)
-	return item
+	return prepared
 }
 
 // addItem adds an item that is complete from the start to a change.
 func (x *change) addItem(r *run, item protocol.Item) protocol.Item {
-	item = r.prepare(item, x.at)
+	return x.addPrepared(r, r.prepare(item, x.at))
+}
+
+func (x *change) addPrepared(r *run, item protocol.Item) protocol.Item {
 	item.CompletedAt = x.at
 	if item.Status == "" || item.Status == protocol.ItemInProgress {
 		item.Status = protocol.ItemCompleted
