@@ -129,7 +129,7 @@ func (m *Manager) newHeader(c Call, o protocol.ThreadOptions) (protocol.ThreadHe
 		Lifetime: lifetime, QueuePolicy: newPolicy(o.QueuePolicy), Mode: o.Mode,
 		Config: protocol.Object{}.Merge(o.Config), Metadata: protocol.Object{}.Merge(o.Metadata), Generation: 1,
 	}
-	return h, m.checkHeader(&h)
+	return h, m.checkHeaderSize(&h)
 }
 
 // newLifetime fills in what is absent.

@@ -34,7 +34,7 @@ func (m *Manager) updateHeader(c Call, id, key, field string, r Reply[protocol.T
 		before := t.st.Thread
 		err := set(t)
 		if err == nil {
-			err = m.checkHeader(&t.st.Thread)
+			err = m.checkHeaderSize(&t.st.Thread)
 		}
 		if err != nil {
 			t.st.Thread = before

@@ -302,7 +302,7 @@ func (j *journal) applyItems(e importedEvent) error {
 	for i := range e.Changes {
 		ch := &e.Changes[i]
 		switch id := ch.ItemID; {
-		case appends(ch) && !j.waits.add(e.Seq, &ch.Item):
+		case appends(ch.Op, ch.Item.TurnID) && !j.waits.add(e.Seq, &ch.Item):
 			return importError("appends an item that waits already")
 		case ch.Item.TurnID != "" && j.waits.has(id) && !j.waits.take(id):
 			return importError("gives an item to a turn before older ones that wait")

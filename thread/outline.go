@@ -56,7 +56,7 @@ func (o *outline) add(seq uint64, env protocol.Envelope) error {
 			return err
 		}
 		for i, c := range p.Changes {
-			if c.Item.TurnID == o.turn && (o.turn != "" || c.Op == "append") {
+			if appends(c.Op, c.Item.TurnID) && o.turn == "" || o.turn != "" && c.Item.TurnID == o.turn {
 				o.put(c.Item.ID, place{seq: seq, nth: i})
 			}
 		}

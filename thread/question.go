@@ -88,7 +88,7 @@ func (t *Thread) questionAnswered(a *ask, p Peer, raw json.RawMessage, err error
 
 // checkAnswers refuses answers that do not fit an ask, or are larger than an item may be.
 func (t *Thread) checkAnswers(a *ask, answers map[string]protocol.Answer) error {
-	if raw, _ := protocol.Marshal(answers); int64(len(raw)) > t.m.limits.MaxItemBytes {
+	if int64(written(answers, len(answers))) > t.m.limits.MaxItemBytes {
 		return protocol.InvalidParams("answers", "are larger than limits.maxItemBytes")
 	}
 	return checkAnswers(a.it.item.Questions, answers)

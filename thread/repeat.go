@@ -33,7 +33,7 @@ func claiming[R any](m *Manager, c Call, r Reply[R], of func(R) (claim, bool)) R
 // claim gives the caller's connection what g says and answers. Where the thread is gone
 // meanwhile, or the caller may only watch it, there is nothing to give.
 func (m *Manager) claim(c Call, g claim, answer func()) {
-	after, known := m.followFrom(c, g)
+	after := m.followFrom(c, g)
 	t, err := m.lockToChange(c, g.thread)
 	if err != nil {
 		answer()
@@ -45,32 +45,31 @@ func (m *Manager) claim(c Call, g claim, answer func()) {
 		x.own(c.Caller)
 		x.bindNamed(c, g.tools)
 	}
-	switch {
-	case !g.follow:
-	case known:
-		after = min(after, t.st.Thread.HeadSeq)
-		x.joinFrom(c, &after)
-	default:
-		x.join(c)
+	if after != nil {
+		*after = min(*after, t.st.Thread.HeadSeq)
+	}
+	if g.follow {
+		x.joinFrom(c, after)
 	}
 	x.commit(func(error) { answer() })
 }
 
-// followFrom returns the seq behind which the events begin that g gives. False: the turn is
+// followFrom returns the seq behind which the events begin that g gives; nil where its turn is
 // not there any more.
-func (m *Manager) followFrom(c Call, g claim) (uint64, bool) {
-	if g.turn == "" || !g.follow {
-		return g.after, true
+func (m *Manager) followFrom(c Call, g claim) *uint64 {
+	if g.turn == "" {
+		return &g.after
 	}
 	t, err := m.lock(c.Context, g.thread, c.Caller.User)
 	if err != nil {
-		return 0, false
+		return nil
 	}
 	store := t.store()
 	t.mu.Unlock()
 	entry, err := store.Turn(c.Context, g.thread, g.turn)
 	if err != nil || entry.Accepted == 0 {
-		return 0, false
+		return nil
 	}
-	return entry.Accepted - 1, true
+	after := entry.Accepted - 1
+	return &after
 }

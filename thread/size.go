@@ -80,8 +80,8 @@ func (m *Manager) checkTurn(tn *protocol.Turn) error {
 	return nil
 }
 
-// checkHeader refuses a thread that is too large for its events.
-func (m *Manager) checkHeader(h *protocol.ThreadHeader) error {
+// checkHeaderSize refuses a thread that is too large for its events.
+func (m *Manager) checkHeaderSize(h *protocol.ThreadHeader) error {
 	most := m.limits.share(2)
 	for field, o := range map[string]protocol.Object{"config": h.Config, "metadata": h.Metadata} {
 		if int64(written(o, len(o))) > most {

@@ -52,8 +52,8 @@ func usersIn(items []protocol.Item) (n int) {
 	return n
 }
 
-// appends reports whether a change appends an item that waits for a turn.
-func appends(c *protocol.ItemChange) bool { return c.Op == "append" && c.Item.TurnID == "" }
+// appends reports whether a change of an item is that it was appended and waits for a turn.
+func appends(op, turnID string) bool { return op == "append" && turnID == "" }
 
 // waitingIn returns the items that an event appends and that wait for a turn.
 func (t *Thread) waitingIn(ev storage.Event) ([]json.RawMessage, error) {
@@ -67,7 +67,7 @@ func (t *Thread) waitingIn(ev storage.Event) ([]json.RawMessage, error) {
 	}
 	var items []json.RawMessage
 	for _, c := range changes {
-		if c.Op == "append" && textOf(c.Item, "turnId") == "" {
+		if appends(c.Op, textOf(c.Item, "turnId")) {
 			items = append(items, c.Item)
 		}
 	}
