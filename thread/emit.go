@@ -1,7 +1,6 @@
 package thread
 
 import (
-	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -226,70 +225,6 @@ func (x *change) completeFinal(it *openItem) {
 	it.item.CompletedAt = x.at
 	x.batch.Closed = append(x.batch.Closed, it.pieces...)
 	emit(x, protocol.EventItemCompleted, protocol.ItemEvent{Header: x.next(r.turn.ID, it.item.ID, r.turn.TraceID), Item: it.item})
-}
-
-// Steer waits for the next message that was sent into the turn.
-func (r *run) Steer(ctx context.Context) (protocol.Item, error) {
-	for {
-		if it, ok := r.Steered(); ok {
-			return it, nil
-		}
-		select {
-		case <-r.steered:
-		case <-ctx.Done():
-			return protocol.Item{}, context.Cause(ctx)
-		}
-	}
-}
-
-// Steered takes a message that was sent into the turn, if there is one. It becomes an item
-// of the turn.
-func (r *run) Steered() (protocol.Item, bool) {
-	t := r.t
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.run != r || len(t.st.Steers) == 0 || r.interrupting {
-		return protocol.Item{}, false
-	}
-	x := t.begin()
-	x.row = true
-	var taken protocol.Item
-	first, rest := t.st.Steers[0].split()
-	steers := append([]steer(nil), rest...)
-	t.st.Steers = append(steers, t.st.Steers[1:]...)
-	if first.Items != nil {
-		taken = x.attach(r, first.Items)
-	} else {
-		it := messageItem(first.Input[0], protocol.DeliverySteer)
-		it.Sender = first.Sender
-		taken = x.addItem(r, it)
-	}
-	x.commit(nil)
-	if len(t.st.Steers) > 0 {
-		r.wakeSteer()
-	}
-	return taken, true
-}
-
-// split takes the first message or item out; rest is empty where there is no other.
-func (s steer) split() (first steer, rest []steer) {
-	first, left := s, s
-	if s.Items != nil {
-		first.Items, left.Items = s.Items[:1:1], s.Items[1:]
-	} else {
-		first.Input, left.Input = s.Input[:1:1], s.Input[1:]
-	}
-	if len(left.Items) > 0 || s.Items == nil && len(left.Input) > 0 {
-		rest = []steer{left}
-	}
-	return first, rest
-}
-
-func (r *run) wakeSteer() {
-	select {
-	case r.steered <- struct{}{}:
-	default:
-	}
 }
 
 // Usage reports the tokens of one model call.

@@ -130,24 +130,6 @@ func (x *change) terminal(tn protocol.Turn, entry storage.TurnEntry, queue *prot
 	}})
 }
 
-// requeueSteers turns what was steered into the run and not taken into queued turns, in
-// order, at the head of the queue; items wait for the next turn.
-func (x *change) requeueSteers(r *run) {
-	t := x.t
-	steers := t.st.Steers
-	t.st.Steers = nil
-	for _, s := range steers {
-		if s.Items != nil {
-			x.pend(s.Items)
-		}
-	}
-	for _, s := range slices.Backward(steers) {
-		if s.Items == nil {
-			x.enqueueFirst(t.newTurn(turnDraft{input: s.Input, sender: s.Sender, by: s.By, traceID: s.TraceID, config: r.turn.Config, mode: r.turn.Mode}))
-		}
-	}
-}
-
 // enqueueFirst puts a new turn at the head of the queue while another runs.
 func (x *change) enqueueFirst(tn protocol.Turn) {
 	x.t.st.Queue.PushFirst(tn.ID)

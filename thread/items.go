@@ -77,13 +77,14 @@ func (m *Manager) ItemsAppend(c Call, p protocol.ThreadItemsAppendParams, r Repl
 		if err := m.checkItems("items", items); err != nil {
 			return none, err
 		}
-		x.touchActive()
 		if p.Deliver == protocol.DeliverSteer && t.run != nil {
-			t.st.Steers = append(t.st.Steers, steer{Items: items, By: c.Caller.By(), At: x.at})
-			t.run.wakeSteer()
+			if err := t.giveSteer(steer{Items: items, By: c.Caller.By(), At: x.at}); err != nil {
+				return none, err
+			}
 		} else {
 			x.pend(items)
 		}
+		x.touchActive()
 		return protocol.ThreadItemsAppendResult{Items: items}, nil
 	})
 }

@@ -45,6 +45,7 @@ func playLargest(rt *rapid.T) {
 	rt.Repeat(map[string]func(*rapid.T){
 		"":        func(rt *rapid.T) { s.look(rt) },
 		"run":     s.playRun,
+		"steer":   s.playSteer,
 		"say":     s.playSay,
 		"say on":  s.playSay,
 		"add":     s.playAdd,
@@ -72,6 +73,19 @@ func (s *largest) playRun(rt *rapid.T) {
 	if s.held != nil {
 		rt.Skip("it is busy")
 	}
+	p := s.input(rt)
+	if rapid.IntRange(0, 3).Draw(rt, "config") == 0 {
+		raw, _ := protocol.Marshal(object(rt))
+		p.Config = protocol.Object{"extra": raw}
+	}
+	if res, err := try(s.m.TurnRun, by("ann"), p); err == nil {
+		s.held = s.with(res.Turn.ID)
+		s.turns++
+	}
+}
+
+// input is one of some messages.
+func (s *largest) input(rt *rapid.T) protocol.TurnRunParams {
 	p := input(s.id, "", "")
 	p.Input = nil
 	for range rapid.IntRange(1, 6).Draw(rt, "messages") {
@@ -80,10 +94,22 @@ func (s *largest) playRun(rt *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(rt, "sender") == 0 {
 		p.Sender = &protocol.Sender{Name: much(rt)}
 	}
-	if res, err := try(s.m.TurnRun, by("ann"), p); err == nil {
-		s.held = s.with(res.Turn.ID)
-		s.turns++
+	return p
+}
+
+// playSteer gives the agent more, which it takes sometimes; what it does not take becomes a turn.
+func (s *largest) playSteer(rt *rapid.T) {
+	if s.held == nil {
+		rt.Skip("nothing runs")
 	}
+	p := s.input(rt)
+	p.IfBusy = protocol.BusySteer
+	_, _ = try(s.m.TurnRun, by("ann"), p)
+	if rapid.Bool().Draw(rt, "taken") {
+		s.held.step(func(out turn.Emitter) { out.Steered() })
+		s.over()
+	}
+	synctest.Wait()
 }
 
 func (s *largest) playSay(rt *rapid.T) {
@@ -156,14 +182,21 @@ func (s *largest) playEnd(rt *rapid.T) {
 	s.over()
 }
 
-// over notes the end of a turn, of which some fail as they say too much.
+// over notes the end of a turn, of which some fail as they say too much. Behind it comes what
+// was steered and not taken.
 func (s *largest) over() {
 	synctest.Wait()
 	select {
 	case <-s.held.over:
-		s.held = nil
-		_, _ = try(s.m.QueueResume, by("ann"), protocol.QueueParams{ThreadID: s.id})
 	default:
+		return
+	}
+	s.held = nil
+	_, _ = try(s.m.QueueResume, by("ann"), protocol.QueueParams{ThreadID: s.id})
+	synctest.Wait()
+	if next := do(s.t, s.m.Read, ann, protocol.ThreadReadParams{ThreadID: s.id}).Thread.Runtime.ActiveTurnID; next != "" {
+		s.held = s.with(next)
+		s.turns++
 	}
 }
 

@@ -20,6 +20,7 @@ type model struct {
 	steers  []steered
 	after   []deferred
 	pending int // appended items that wait
+	most    int // turns that may wait, and messages for the agent
 }
 
 // steered is a message, or an appended item, that the agent has not taken.
@@ -41,12 +42,16 @@ func (m *model) accept(text string, busy protocol.IfBusy) (protocol.Disposition,
 		m.run(text)
 		return protocol.DispositionStarted, 0
 	}
+	full := len(m.waiting) >= m.most
+	switch {
+	case busy == protocol.BusySteer:
+		return protocol.DispositionSteered, m.steer(steered{text})
+	case full && (busy == protocol.BusyEnqueue || busy == protocol.BusyInterrupt):
+		return "", protocol.CodeQueueFull
+	}
 	switch busy {
 	case protocol.BusyEnqueue:
 		m.waiting = append(m.waiting, text)
-	case protocol.BusySteer:
-		m.steers = append(m.steers, steered{text})
-		return protocol.DispositionSteered, 0
 	case protocol.BusyInterrupt:
 		m.waiting = slices.Insert(m.waiting, 0, text)
 		m.first++
@@ -57,14 +62,26 @@ func (m *model) accept(text string, busy protocol.IfBusy) (protocol.Disposition,
 	return protocol.DispositionQueued, 0
 }
 
+// steer gives something to the agent of the running turn.
+func (m *model) steer(s ...steered) int {
+	if len(m.steers) > 0 && len(m.steers)+len(s) > m.most {
+		return protocol.CodeQueueFull
+	}
+	m.steers = append(m.steers, s...)
+	return 0
+}
+
 // pushFirst is for an input that comes too late for its turn.
-func (m *model) pushFirst(text string) protocol.Disposition {
-	if m.running == "" {
+func (m *model) pushFirst(text string) (protocol.Disposition, int) {
+	switch {
+	case m.running == "":
 		m.run(text)
-		return protocol.DispositionStarted
+		return protocol.DispositionStarted, 0
+	case len(m.waiting) >= m.most:
+		return "", protocol.CodeQueueFull
 	}
 	m.waiting = slices.Insert(m.waiting, m.first, text)
-	return protocol.DispositionQueued
+	return protocol.DispositionQueued, 0
 }
 
 func (m *model) run(text string) { m.running, m.pending = text, 0 }

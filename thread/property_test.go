@@ -46,9 +46,10 @@ type game struct {
 func playRules(rt *rapid.T) {
 	reaction := rapid.SampledFrom([]protocol.QueueReaction{"", protocol.QueuePause, protocol.QueueContinue, protocol.QueueClear})
 	policy := protocol.QueuePolicy{OnFailed: reaction.Draw(rt, "onFailed"), OnCancelled: reaction.Draw(rt, "onCancelled")}
+	most := rapid.SampledFrom([]int{2, 1000}).Draw(rt, "most")
 	g := &game{
-		world: newWorld(rt, limits(thread.Limits{IdleUnload: 2 * time.Second})), rt: rt, ends: map[string]int{},
-		model: model{status: protocol.StatusActive, policy: policy},
+		world: newWorld(rt, limits(thread.Limits{IdleUnload: 2 * time.Second, MaxQueued: most})), rt: rt, ends: map[string]int{},
+		model: model{status: protocol.StatusActive, policy: policy, most: most},
 	}
 	defer func() { g.close() }()
 	g.id = g.start(protocol.ThreadOptions{QueuePolicy: &policy})
@@ -162,11 +163,11 @@ func (g *game) playSteer(rt *rapid.T) {
 	case g.model.status != protocol.StatusActive:
 		code = protocol.CodeThreadNotActive
 	case kind == "running":
-		g.model.steers = append(g.model.steers, steered{text})
+		code = g.model.steer(steered{text})
 	case kind == "waiting" || ended == protocol.EndedReject:
 		code = protocol.CodeTurnNotRunning
 	default:
-		how = g.model.pushFirst(text)
+		how, code = g.model.pushFirst(text)
 	}
 	r, err := try(g.m.TurnSteer, ann, protocol.TurnSteerParams{ThreadID: g.id, ExpectedTurnID: id, Input: protocol.TextInput(text), IfEnded: ended})
 	if g.outcome("steer", err, code) && r.Disposition != how {
@@ -361,13 +362,14 @@ func (g *game) playAppend(rt *rapid.T) {
 	for range n {
 		p.Items = append(p.Items, g.newItem(rt))
 	}
-	_, err := try(g.m.ItemsAppend, ann, p)
-	g.outcome("append", err, 0)
+	code := 0
 	if p.Deliver == protocol.DeliverSteer && g.model.running != "" {
-		g.model.steers = append(g.model.steers, make([]steered, n)...)
+		code = g.model.steer(make([]steered, n)...)
 	} else {
 		g.model.pending += n
 	}
+	_, err := try(g.m.ItemsAppend, ann, p)
+	g.outcome("append", err, code)
 }
 
 func (g *game) newItem(rt *rapid.T) json.RawMessage {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/thread"
+	"github.com/spoolhq/spool/turn"
 )
 
 func TestS01ManyEnqueue(t *testing.T) {
@@ -162,6 +163,57 @@ func TestQueueIsBounded(t *testing.T) {
 		}
 		same(t, "after a refusal", before, w.read(id))
 	}, limits(thread.Limits{MaxQueued: 2}))
+}
+
+// What is steered and not taken is kept with the thread, so it is bounded, too.
+func TestSteersAreBounded(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.start(protocol.ThreadOptions{})
+		h := w.held(id, "go")
+		w.run(id, "1", protocol.BusySteer)
+		large := make([]protocol.NewItem, 3) // of 15/16 of a message, and the first steer is there
+		for i := range large {
+			large[i], _ = protocol.Marshal(map[string]string{"type": "agentMessage", "text": strings.Repeat("x", largestItem-3000)})
+		}
+		var before protocol.ThreadReadResult
+		full := func(err *protocol.Error) {
+			t.Helper()
+			if err.Data.Limit != 4 || *err.Data.QueueLength == 0 || err.Data.Hint == "" {
+				t.Errorf("%+v", err.Data)
+			}
+			same(t, "after a refusal", before, w.read(id))
+		}
+		raw := [...]protocol.NewItem{protocol.NewItem(`{"type":"agentMessage","text":"two"}`)}
+		appended := protocol.ThreadItemsAppendParams{ThreadID: id, Deliver: protocol.DeliverSteer}
+		appended.Items = large[:3]
+		do(t, w.m.ItemsAppend, ann, appended)
+		before = w.read(id)
+		appended.Items = raw[:]
+		full(refused(t, protocol.CodeQueueFull, w.m.ItemsAppend, ann, appended))
+		full(refused(t, protocol.CodeQueueFull, w.m.TurnRun, ann, input(id, "3", protocol.BusySteer)))
+		late := protocol.TurnSteerParams{ThreadID: id, ExpectedTurnID: h.in.Turn.ID, Input: protocol.TextInput("3")}
+		full(refused(t, protocol.CodeQueueFull, w.m.TurnSteer, ann, late))
+
+		// The agent takes one, and there is room.
+		h.step(func(out turn.Emitter) { out.Steered() })
+		before = w.read(id)
+		full(refused(t, protocol.CodeQueueFull, w.m.ItemsAppend, ann, protocol.ThreadItemsAppendParams{ThreadID: id, Deliver: protocol.DeliverSteer, Items: large[:1]}))
+		do(t, w.m.ItemsAppend, ann, appended)
+
+		// A steer that comes too late finds the queue full.
+		h.done(completes)
+		next := w.held(id, "next")
+		for range 4 {
+			w.run(id, "waits", protocol.BusyEnqueue)
+		}
+		before = w.read(id)
+		if e := refused(t, protocol.CodeQueueFull, w.m.TurnSteer, ann, late); e.Data.Limit != 4 {
+			t.Errorf("%+v", e.Data)
+		}
+		same(t, "after a refusal", before, w.read(id))
+		late.ExpectedTurnID = next.in.Turn.ID
+		do(t, w.m.TurnSteer, ann, late)
+	}, limits(thread.Limits{MaxQueued: 4, MaxItemBytes: largestItem, MaxMessageBytes: largestMessage}))
 }
 
 func TestS06InterruptParksTheQueue(t *testing.T) {

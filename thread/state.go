@@ -29,16 +29,6 @@ type state struct {
 	LastID   string           `json:"lastId,omitempty"`   // newest turn id, see protocol.RaiseIDs
 }
 
-// steer is an input that was accepted into a running turn.
-type steer struct {
-	Input   protocol.Input   `json:"input"`
-	Sender  *protocol.Sender `json:"sender,omitempty"`
-	By      *protocol.By     `json:"by,omitempty"`
-	TraceID string           `json:"traceId,omitempty"`
-	Items   []protocol.Item  `json:"items,omitempty"` // appended with deliver:steer, in place of Input
-	At      protocol.Time    `json:"at"`
-}
-
 // stopped is an interrupt that was accepted: it counts even if the daemon dies before the
 // turn is over.
 type stopped struct {

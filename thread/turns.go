@@ -92,7 +92,7 @@ func (t *Thread) accept(c Call, x *change, p protocol.TurnRunParams) (protocol.T
 		return none, err
 	}
 	if p.IfBusy == protocol.BusySteer && t.run != nil {
-		return t.steer(c, x, draft), nil
+		return t.steer(c, x, draft)
 	}
 	tn := t.newTurn(draft)
 	if err := t.m.checkTurn(&tn); err != nil {
@@ -178,16 +178,6 @@ func checkMode(spec *turn.Spec, config protocol.Config, mode string) error {
 func quote(s string) string {
 	b, _ := protocol.Marshal(s)
 	return string(b)
-}
-
-// steer accepts an input into the running turn. It is kept with the row until the agent
-// takes it; if the turn ends first, it goes to the head of the queue.
-func (t *Thread) steer(c Call, x *change, d turnDraft) protocol.TurnRunResult {
-	t.st.Steers = append(t.st.Steers, steer{Input: d.input, Sender: d.sender, By: d.by, TraceID: d.traceID, At: x.at})
-	x.touchActive()
-	x.join(c)
-	t.run.wakeSteer()
-	return protocol.TurnRunResult{Disposition: protocol.DispositionSteered, Turn: t.run.turn}
 }
 
 // join subscribes the caller, who gets the events of this change and all later ones. It
@@ -287,60 +277,4 @@ func (t *Thread) userPending() bool {
 		return t.run.later.Users > 0
 	}
 	return t.st.Pending.Users > 0
-}
-
-// TurnSteer gives an input to the running turn, which must be the expected one.
-func (m *Manager) TurnSteer(c Call, p protocol.TurnSteerParams, r Reply[protocol.TurnRunResult]) {
-	r = claiming(m, c, r, claimTurn)
-	mutateTurn(m, c, p.ThreadID, p.ExpectedTurnID, p.IdempotencyKey, r, func(t *Thread, x *change, known protocol.TurnStatus) (protocol.TurnRunResult, error) {
-		var none protocol.TurnRunResult
-		if p.ExpectedTurnID == "" {
-			return none, turnNotFound("")
-		}
-		if err := m.refuseNew(); err != nil {
-			return none, err
-		}
-		if err := t.mustBeActive(); err != nil {
-			return none, err
-		}
-		if !p.Input.HasUser() {
-			return none, protocol.InvalidParams("input", "needs a part of a user")
-		}
-		draft, err := t.draft(c, protocol.TurnInput{Input: p.Input, Sender: p.Sender})
-		if err != nil {
-			return none, err
-		}
-		if t.run != nil && t.run.turn.ID == p.ExpectedTurnID {
-			draft.traceID = t.run.turn.TraceID
-			return t.steer(c, x, draft), nil
-		}
-		if t.queued[p.ExpectedTurnID] != nil || p.IfEnded == protocol.EndedReject {
-			return none, notRunning(p.ExpectedTurnID, t.statusOf(p.ExpectedTurnID, known))
-		}
-		return t.lateSteer(c, x, draft)
-	})
-}
-
-// lateSteer accepts a steer whose turn has ended: at the head of the queue, or at once.
-func (t *Thread) lateSteer(c Call, x *change, d turnDraft) (protocol.TurnRunResult, error) {
-	tn := t.newTurn(d)
-	if err := t.m.checkTurn(&tn); err != nil {
-		return protocol.TurnRunResult{}, err
-	}
-	x.touchActive()
-	x.join(c)
-	how := t.st.Queue.PushFirst(tn.ID)
-	if how == protocol.DispositionStarted {
-		x.startTurn(tn, nil, storage.TurnEntry{})
-		tn = t.run.turn
-	} else {
-		tn = x.queueTurn(tn)
-	}
-	return protocol.TurnRunResult{Disposition: how, Turn: tn}, nil
-}
-
-func notRunning(id string, status protocol.TurnStatus) error {
-	e := protocol.Errorf(protocol.CodeTurnNotRunning, "turn %s is not running", id)
-	e.Data.Status = string(status)
-	return e
 }

@@ -68,7 +68,7 @@ func (q *Queue) Accept(id string, busy protocol.IfBusy, max int) (protocol.Dispo
 }
 
 // PushFirst puts a turn at the head of the queue, for a steer that came too late. On an
-// idle thread it runs at once. It is not bound by a maximum: the input was accepted.
+// idle thread it runs at once. It knows no maximum: what was accepted must have a place.
 func (q *Queue) PushFirst(id string) protocol.Disposition {
 	if q.Running == "" {
 		q.Running = id

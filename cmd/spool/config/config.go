@@ -126,6 +126,10 @@ func (c *Config) readFile(src Source, p *problems) error {
 // event has besides content, such as the error of a turn.
 const minMessageBytes = 1 << 20
 
+// bytesOfQueued is what a message must have for each turn of a queue: the id of the turn, and of
+// one that was steered, and may be put before all others.
+const bytesOfQueued = 128
+
 // finish makes paths absolute, completes the agents and checks what needs more than one
 // setting.
 func (c *Config) finish(env Env, p *problems) {
@@ -146,6 +150,9 @@ func (c *Config) finish(env Env, p *problems) {
 	}
 	if l.MaxItemBytes > l.MaxMessageBytes/4 {
 		p.add("limits.max_item_bytes", "must be at most a quarter of limits.max_message_bytes (%d), because an item travels in messages, together with others", l.MaxMessageBytes)
+	}
+	if most := int(l.MaxMessageBytes / bytesOfQueued); l.MaxQueued > most {
+		p.add("limits.max_queued", "must be at most %d, a 128th of limits.max_message_bytes, because a message names all turns that wait", most)
 	}
 }
 

@@ -94,6 +94,7 @@ func TestRefused(t *testing.T) {
 		{"short retention", "[limits]\nkey_retention = '1h'", `limits.key_retention must be at least 24h`},
 		{"short messages", "[limits]\nmax_message_bytes = '64KiB'\nmax_item_bytes = '16KiB'", `limits.max_message_bytes: must be at least 1MiB`},
 		{"items and messages", "[limits]\nmax_item_bytes = '32MiB'", `limits.max_item_bytes: must be at most a quarter of limits.max_message_bytes`},
+		{"queue and messages", "[limits]\nmax_queued = 131073", `limits.max_queued: must be at most 131072`},
 		{"kind", "[agents.a]\nkind = 'skript'", `:1: agents.a has the kind "skript", which this version does not know; it knows script, openai, exec; did you mean "script"?`},
 		{"no kind", "[agents.a]\ndescription = 'x'", `agents.a has no kind; set it to one of script, openai`},
 		{"agent key", "[agents.a]\nkind = 'script'\ndescriptiom = 'x'", `:3: there is no setting "agents.a.descriptiom"; did you mean "description"?`},
