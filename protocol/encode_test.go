@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -295,4 +296,35 @@ func FuzzStringSize(f *testing.F) {
 			t.Errorf("%d bytes are counted for %q, %d are written", n, s, len(written))
 		}
 	})
+}
+
+// TestInputSize compares what is counted with what is written.
+func TestInputSize(t *testing.T) {
+	const some = "a\x01\u2028\"é"
+	typ := reflect.TypeFor[Part]()
+	for i := range typ.NumField() {
+		parts := []Part{{Type: "custom"}}
+		switch f := reflect.ValueOf(&parts[0]).Elem().Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString(strings.Repeat(some, 100))
+		default:
+			f.SetBytes([]byte(`["` + strings.Repeat("ab", 500) + `"]`))
+		}
+		for what, in := range map[string]Input{
+			"a user":            {{Role: RoleUser, Parts: parts}},
+			"others":            {{Role: RoleDeveloper, Parts: parts}, {Role: RoleAssistant, Parts: append(parts, parts...)}},
+			"an empty text":     {{Role: RoleUser, Parts: []Part{{Type: "text"}}}},
+			"nothing":           {},
+			"many":              {{Role: RoleUser, Parts: slices.Repeat(parts, 9)}},
+			"messages of parts": slices.Repeat(Input{{Role: RoleUser, Parts: parts}}, 5),
+		} {
+			written, err := Marshal(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := in.Size(); n < len(written) || n > len(written)+50+len(written)/20 {
+				t.Errorf("%s with %s: %d bytes are counted, %d are written", what, typ.Field(i).Name, n, len(written))
+			}
+		}
+	}
 }

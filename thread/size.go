@@ -63,8 +63,7 @@ func written(v any, n int) int {
 // checkInput refuses an input of which a message would be larger than an item may be.
 func (m *Manager) checkInput(in protocol.Input) error {
 	for _, msg := range in {
-		item := messageItem(msg, "")
-		if int64(size(&item)) > m.limits.MaxItemBytes {
+		if int64(protocol.PartsSize(msg.Parts)) > m.limits.MaxItemBytes {
 			return protocol.InvalidParams("input", "has a message that is larger than limits.maxItemBytes, "+itoa(int(m.limits.MaxItemBytes)))
 		}
 	}
@@ -74,7 +73,9 @@ func (m *Manager) checkInput(in protocol.Input) error {
 // checkTurn refuses a turn that is too large for its events.
 func (m *Manager) checkTurn(tn *protocol.Turn) error {
 	most := m.limits.share(11)
-	if int64(written(tn, 1)) > most {
+	rest := *tn
+	rest.Input = nil
+	if int64(tn.Input.Size()+written(&rest, 1)) > most {
 		return protocol.InvalidParams("input", "makes the turn, its config included, larger than "+itoa(int(most))+" bytes; give it in several messages, the first ones with thread/items/append")
 	}
 	return nil

@@ -97,7 +97,7 @@ func (t *Thread) giveSteer(s steer) error {
 	if s.Items != nil {
 		s.Bytes = written(s.Items, 1)
 	} else {
-		s.Bytes = written(s.Input, 1)
+		s.Bytes = s.Input.Size()
 	}
 	n, bytes := 0, s.Bytes
 	for _, other := range t.st.Steers {
