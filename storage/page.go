@@ -60,6 +60,12 @@ func (q Query) Order() Sort {
 	return q.Sort
 }
 
+// Full reports whether a page of so many rows, whose Data makes so many bytes, gets no more.
+// It is for implementations of Store.
+func (q Query) Full(rows, bytes int) bool {
+	return rows == q.Limit || q.Bytes > 0 && bytes >= q.Bytes
+}
+
 // A cursor is base64 of: order (1 byte), time (8), id (16) and a CRC-32 (4) of these
 // and of the reader.
 const cursorSize = 1 + 8 + 16 + 4

@@ -188,6 +188,7 @@ type Query struct {
 	Sort   Sort           // SortUpdated if 0
 	Cursor string         // Page.Next of the page before, with the same Reader and Sort; empty: from the start
 	Limit  int            // at most so many rows; required
+	Bytes  int            // no row behind the one with which their Data makes so many bytes or more; 0: any
 	Match  func(Row) bool // nil: all; called inside a read transaction, so it must be quick and not use the store
 }
 

@@ -137,7 +137,7 @@ func (j *journal) itemsOf(t *Thread, turnID string) []protocol.Item {
 		_ = o.add(ev.Seq, protocol.ParseFrame(ev.Frame))
 	}
 	first := j.events[0].Seq
-	stored, _ := t.itemsAt(o.places, func(seq uint64) (protocol.Envelope, error) {
+	stored, _ := t.itemsAt(o.places, anyBytes, func(seq uint64) (protocol.Envelope, error) {
 		return protocol.ParseFrame(j.events[seq-first].Frame), nil
 	})
 	items, _ := decoded[protocol.Item](t, stored)

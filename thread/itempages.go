@@ -1,7 +1,6 @@
 package thread
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,15 +15,15 @@ import (
 // ItemsList returns a page of items: turn after turn in the order in which they were
 // accepted, then those that wait for a turn. Items that a thread/items/replace left
 // without a turn come first.
-func (m *Manager) ItemsList(c Call, p protocol.ThreadItemsListParams, r Reply[protocol.ItemListResult]) {
-	pager := itemPager{c: c, order: p.Order}
+func (m *Manager) ItemsList(c Call, p protocol.ThreadItemsListParams, r Reply[Page]) {
+	pager := itemPager{c: c, order: p.Order, room: int(m.limits.share(15))}
 	if err := pager.seek(p.Cursor); err != nil {
-		r(protocol.ItemListResult{}, err)
+		r(Page{}, err)
 		return
 	}
 	v, limit, err := m.lister(c, p, pager.ofActive)
 	if err != nil {
-		r(protocol.ItemListResult{}, err)
+		r(Page{}, err)
 		return
 	}
 	pager.v, pager.limit = v, limit
@@ -33,77 +32,7 @@ func (m *Manager) ItemsList(c Call, p protocol.ThreadItemsListParams, r Reply[pr
 	} else {
 		err = pager.all()
 	}
-	r(protocol.ItemListResult{Data: pager.data, NextCursor: pager.next}, m.storageErrorOf(err))
-}
-
-// group is a part of the items of a thread: those without a turn, those of a turn, those that
-// wait. read returns the items from one index up to another.
-type group[T protocol.Item | json.RawMessage] struct {
-	id   string
-	n    int
-	read func(ctx context.Context, from, to int) ([]T, error)
-}
-
-func groupOf[T protocol.Item | json.RawMessage](id string, items []T) group[T] {
-	return group[T]{id, len(items), func(_ context.Context, from, to int) ([]T, error) { return items[from:to], nil }}
-}
-
-// longTurn is the number of events of a turn above which its outline is worth keeping; those
-// of shorter ones are read, unless they tell of many items.
-const longTurn = 64
-
-// itemsOf returns the items of a turn that endedTurn gives, in the order in which they began.
-func (v *view) itemsOf(ctx context.Context, e storage.TurnEntry) (group[json.RawMessage], error) {
-	if e.Ended == 0 {
-		e.Ended = v.head
-	}
-	if e.Ended < v.base {
-		items, err := v.replaced(ctx, e.ID)
-		if err != nil {
-			return group[json.RawMessage]{}, err
-		}
-		return groupOf(e.ID, items), v.applyEdits(ctx, items)
-	}
-	if e.Started == 0 {
-		return group[json.RawMessage]{id: e.ID}, nil // cancelled while it waited
-	}
-	key := outlined{v.t.id, e.ID, e.Ended}
-	places, ok := v.t.m.outlines.get(key)
-	if !ok && e.Ended-e.Started <= longTurn {
-		items, err := v.shortTurn(ctx, e)
-		if err != nil || len(items) <= 4*longTurn { // one that took what waited may have thousands
-			return groupOf(e.ID, items), err
-		}
-	}
-	if !ok {
-		var err error
-		if places, err = v.t.outlineOf(ctx, e.ID, e.Started, e.Ended, nil); err != nil {
-			return group[json.RawMessage]{}, err
-		}
-		v.t.m.outlines.put(key, places)
-	}
-	return group[json.RawMessage]{e.ID, len(places), func(ctx context.Context, from, to int) ([]json.RawMessage, error) {
-		items, err := v.t.itemsAt(places[from:to], func(seq uint64) (protocol.Envelope, error) { return v.eventAt(ctx, seq) })
-		if err != nil {
-			return nil, err
-		}
-		return items, v.applyEdits(ctx, items)
-	}}, nil
-}
-
-// shortTurn reads the events of a turn at once.
-func (v *view) shortTurn(ctx context.Context, e storage.TurnEntry) ([]json.RawMessage, error) {
-	events := make([]protocol.Envelope, 0, e.Ended-e.Started)
-	places, err := v.t.outlineOf(ctx, e.ID, e.Started, e.Ended, func(_ uint64, env protocol.Envelope) { events = append(events, env) })
-	if err != nil {
-		return nil, err
-	}
-	v.recent = recentEvents{e.Started + 1, events}
-	items, err := v.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return v.eventAt(ctx, seq) })
-	if err != nil {
-		return nil, err
-	}
-	return items, v.applyEdits(ctx, items)
+	r(Page{Data: pager.data, NextCursor: pager.next}, m.storageErrorOf(err))
 }
 
 // itemPager collects a page of items from groups of them. A cursor is the group and an index
@@ -112,11 +41,12 @@ type itemPager struct {
 	v     *view
 	c     Call
 	limit int
+	room  int // for bytes of data
 	order protocol.ListOrder
 
 	id   string // of the group where to begin: base, a turn, pending; "" for the first
 	at   int
-	data []protocol.Item
+	data []json.RawMessage
 	next string
 
 	active     int // items of the running turn
@@ -129,7 +59,7 @@ const (
 )
 
 func (g *itemPager) seek(cursor string) error {
-	g.data = []protocol.Item{}
+	g.data = []json.RawMessage{}
 	if cursor == "" {
 		return nil
 	}
@@ -162,25 +92,26 @@ func (g *itemPager) window(id string, n, room int) (from, to int, more bool) {
 }
 
 // take adds the items of one group; full says that the page holds no more.
-func (g *itemPager) take(of group[protocol.Item]) (full bool, err error) {
+func (g *itemPager) take(of group) (full bool, err error) {
 	from, to, more := g.window(of.id, of.n, g.limit-len(g.data))
-	if from < to {
-		items, err := of.read(g.c.Context, from, to)
-		if err != nil {
-			return false, err
-		}
-		if g.order == protocol.OrderDesc {
-			items = slices.Clone(items)
-			slices.Reverse(items)
-		}
-		g.data = append(g.data, items...)
+	back := g.order == protocol.OrderDesc
+	items, err := g.v.read(g.c.Context, of, from, to, back, g.room)
+	if err != nil {
+		return false, err
 	}
-	if !more {
+	if len(g.data) > 0 && len(items) > 0 && len(items[0]) >= g.room {
+		items = nil // it alone would fit into a page of its own
+	}
+	for _, it := range items {
+		g.room -= len(it) + len(",")
+	}
+	g.data = append(g.data, items...)
+	if !more && len(items) == to-from {
 		return false, nil
 	}
-	at := to
-	if g.order == protocol.OrderDesc {
-		at = from
+	at := from + len(items)
+	if back {
+		at = to - len(items)
 	}
 	g.next = base64.RawURLEncoding.EncodeToString([]byte(of.id + " " + strconv.Itoa(at)))
 	return true, nil
@@ -201,8 +132,8 @@ func (g *itemPager) ofActive(t *Thread, limit int) *protocol.Turn {
 func (g *itemPager) turn(id string) (full bool, err error) {
 	v := g.v
 	if v.active != nil && v.active.ID == id {
-		return g.take(group[protocol.Item]{id, g.active, func(_ context.Context, from, to int) ([]protocol.Item, error) {
-			return v.active.Items[from-g.activeFrom : to-g.activeFrom], nil
+		return g.take(group{id: id, n: g.active, at: func(i int) (json.RawMessage, error) {
+			return protocol.Marshal(v.active.Items[i-g.activeFrom])
 		}})
 	}
 	if slices.ContainsFunc(v.waiting, func(tn protocol.Turn) bool { return tn.ID == id }) {
@@ -221,13 +152,7 @@ func (g *itemPager) history(e storage.TurnEntry) (full bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return g.take(group[protocol.Item]{of.id, of.n, func(ctx context.Context, from, to int) ([]protocol.Item, error) {
-		items, err := of.read(ctx, from, to)
-		if err != nil {
-			return nil, err
-		}
-		return decoded[protocol.Item](g.v.t, items)
-	}})
+	return g.take(of)
 }
 
 // entry takes the items of the turn of an index entry.
@@ -261,15 +186,11 @@ func (g *itemPager) all() error {
 }
 
 func (g *itemPager) base() (bool, error) {
-	stored, err := g.v.loose(g.c.Context)
+	items, err := g.v.loose(g.c.Context)
 	if err != nil {
 		return false, err
 	}
-	items, err := decoded[protocol.Item](g.v.t, stored)
-	if err != nil {
-		return false, err
-	}
-	return g.take(groupOf(groupBase, items))
+	return g.take(inMemory(groupBase, items))
 }
 
 func (g *itemPager) pending() (bool, error) { return g.take(g.v.waitingGroup()) }

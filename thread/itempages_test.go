@@ -12,7 +12,7 @@ import (
 
 func (w *world) itemsIn(order protocol.ListOrder, id string, size int) []protocol.Item {
 	w.t.Helper()
-	return pages(w.t, w.m.ItemsList, id, size, order, func(r protocol.ItemListResult) ([]protocol.Item, string) { return r.Data, r.NextCursor })
+	return pages[protocol.Item](w.t, w.m.ItemsList, id, size, order)
 }
 
 // Pages of a turn of many items hold each item once, and read what they hold.
@@ -72,6 +72,7 @@ func TestPagesOfAGrowingTurn(t *testing.T) {
 		first := do(t, w.m.ItemsList, ann, p)
 		h.say("new")
 		p.Cursor, p.Limit = first.NextCursor, 200
-		same(t, "items", []string{"4", "3", "2", "1", "0", "go"}, append(texts(first.Data), texts(do(t, w.m.ItemsList, ann, p).Data)...))
+		rest := do(t, w.m.ItemsList, ann, p)
+		same(t, "items", []string{"4", "3", "2", "1", "0", "go"}, texts(decode[protocol.Item](t, append(first.Data, rest.Data...))))
 	})
 }

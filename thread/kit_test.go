@@ -323,21 +323,33 @@ func (w *world) subscribe(p *peer, id string, after uint64) {
 	p.drain(w.t)
 }
 
+// decode reads what a page holds.
+func decode[T any](t tb, page []json.RawMessage) []T {
+	t.Helper()
+	all := make([]T, len(page))
+	for i, raw := range page {
+		if err := json.Unmarshal(raw, &all[i]); err != nil {
+			t.Fatalf("%v: %s", err, raw)
+		}
+	}
+	return all
+}
+
 // pages collects a list of turns or items in pages of a size.
-func pages[R any, T any](t tb, method func(thread.Call, protocol.ThreadTurnsListParams, thread.Reply[R]), id string, size int, order protocol.ListOrder, page func(R) ([]T, string)) []T {
+func pages[T any](t tb, method func(thread.Call, protocol.ThreadTurnsListParams, thread.Reply[thread.Page]), id string, size int, order protocol.ListOrder) []T {
 	t.Helper()
 	p := protocol.ThreadTurnsListParams{ThreadID: id, Paging: protocol.Paging{Limit: size}, Order: order}
 	all := []T{}
 	for range 10_000 {
-		data, next := page(do(t, method, ann, p))
-		if len(data) > size {
-			t.Fatalf("a page of %d where %d were asked for", len(data), size)
+		page := do(t, method, ann, p)
+		if len(page.Data) > size {
+			t.Fatalf("a page of %d where %d were asked for", len(page.Data), size)
 		}
-		all = append(all, data...)
-		if next == "" {
+		all = append(all, decode[T](t, page.Data)...)
+		if page.NextCursor == "" {
 			return all
 		}
-		p.Cursor = next
+		p.Cursor = page.NextCursor
 	}
 	t.Fatalf("a list without end")
 	return nil
@@ -345,12 +357,12 @@ func pages[R any, T any](t tb, method func(thread.Call, protocol.ThreadTurnsList
 
 func (w *world) turns(id string, size int) []protocol.Turn {
 	w.t.Helper()
-	return pages(w.t, w.m.TurnsList, id, size, "", func(r protocol.TurnListResult) ([]protocol.Turn, string) { return r.Data, r.NextCursor })
+	return pages[protocol.Turn](w.t, w.m.TurnsList, id, size, "")
 }
 
 func (w *world) items(id string, size int) []protocol.Item {
 	w.t.Helper()
-	return pages(w.t, w.m.ItemsList, id, size, "", func(r protocol.ItemListResult) ([]protocol.Item, string) { return r.Data, r.NextCursor })
+	return pages[protocol.Item](w.t, w.m.ItemsList, id, size, "")
 }
 
 // export returns a whole journal.

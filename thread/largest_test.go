@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -246,8 +247,58 @@ func (s *largest) playUpdate(rt *rapid.T) {
 	synctest.Wait()
 }
 
-// look checks what the client got, and that the thread can be given away.
+// walk goes through a list, asking for as many at a time as it may, and returns the ids.
+func (s *largest) walk(rt *rapid.T, what string, list func(protocol.ThreadTurnsListParams) (any, []string, string), order protocol.ListOrder) []string {
+	var ids []string
+	p := protocol.ThreadTurnsListParams{ThreadID: s.id, Order: order, Paging: protocol.Paging{Limit: 200}}
+	for {
+		page, more, next := list(p)
+		f, err := protocol.EncodeResult(protocol.RawID(`"an id"`), page)
+		if err != nil || len(f) > largestMessage {
+			rt.Fatalf("a page of %s: %v, %d bytes", what, err, len(f))
+		}
+		ids = append(ids, more...)
+		if next == "" {
+			return ids
+		}
+		if len(more) == 0 {
+			rt.Fatalf("a page of %s is empty, and not the last", what)
+		}
+		p.Cursor = next
+	}
+}
+
+// lists checks that each page fits into a message, and that all together have everything once.
+func (s *largest) lists(rt *rapid.T) {
+	ids := func(page []json.RawMessage) (ids []string) {
+		for _, raw := range page {
+			ids = append(ids, string(protocol.Member(raw, "id")))
+		}
+		return ids
+	}
+	items := func(p protocol.ThreadTurnsListParams) (any, []string, string) {
+		r := do(rt, s.m.ItemsList, ann, p)
+		return r, ids(r.Data), r.NextCursor
+	}
+	turns := func(p protocol.ThreadTurnsListParams) (any, []string, string) {
+		r := do(rt, s.m.TurnsList, ann, p)
+		return r, ids(r.Data), r.NextCursor
+	}
+	for what, list := range map[string]func(protocol.ThreadTurnsListParams) (any, []string, string){"items": items, "turns": turns} {
+		all, back := s.walk(rt, what, list, protocol.OrderAsc), s.walk(rt, what, list, protocol.OrderDesc)
+		slices.Reverse(back)
+		one := func(p protocol.ThreadTurnsListParams) (any, []string, string) { p.Limit = 1; return list(p) }
+		same(rt, what+" from both ends", all, back)
+		same(rt, what+" one by one", all, s.walk(rt, what, one, protocol.OrderAsc))
+	}
+}
+
+// look checks what the client got, that it can read everything, and that the thread can be given
+// away.
 func (s *largest) look(rt *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(rt, "lists") == 0 {
+		s.lists(rt)
+	}
 	for _, f := range s.peer.take(rt) {
 		if len(f) > largestMessage {
 			rt.Fatalf("an event has %d bytes: %.200s", len(f), f)

@@ -48,7 +48,7 @@ func (m *Manager) list(c Call, p protocol.ThreadListParams) (protocol.ThreadList
 
 // listStore adds threads of one store until limit is reached, and returns where to go on.
 func (m *Manager) listStore(c Call, s storage.Store, p protocol.ThreadListParams, cursor string, limit int, res *protocol.ThreadListResult) (string, error) {
-	q := storage.Query{Reader: c.Caller.User, Sort: storage.SortUpdated, Cursor: cursor, Limit: limit - len(res.Data), Match: matcher(p)}
+	q := storage.Query{Reader: c.Caller.User, Sort: storage.SortUpdated, Cursor: cursor, Limit: limit - len(res.Data), Match: matcher(p), Bytes: int(m.limits.share(10))}
 	if p.Sort == protocol.SortCreated {
 		q.Sort = storage.SortCreated
 	}

@@ -163,15 +163,20 @@ func (r *itemReader) itemIn(p place) (json.RawMessage, error) {
 	return r.changes[p.nth].Item, nil
 }
 
-// itemsAt returns the items at some places.
-func (t *Thread) itemsAt(places []place, eventAt func(seq uint64) (protocol.Envelope, error)) ([]json.RawMessage, error) {
-	items := make([]json.RawMessage, len(places))
+// itemsAt returns the items at some places: as many as there is room for, in bytes, and one at
+// least.
+func (t *Thread) itemsAt(places []place, room int, eventAt func(seq uint64) (protocol.Envelope, error)) ([]json.RawMessage, error) {
+	items := make([]json.RawMessage, 0, len(places))
 	r := itemReader{eventAt: eventAt}
-	for i, p := range places {
-		var err error
-		if items[i], err = r.item(p); err != nil {
+	for _, p := range places {
+		item, err := r.item(p)
+		if err != nil {
 			return nil, t.unreadable(p.seq, err)
 		}
+		if room -= len(item) + len(","); room < 0 && len(items) > 0 {
+			break
+		}
+		items = append(items, item)
 	}
 	return items, nil
 }

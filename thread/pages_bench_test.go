@@ -91,7 +91,7 @@ func BenchmarkItemsPages(b *testing.B) {
 		m, id := longThread(b, 1, n)
 		for _, order := range []protocol.ListOrder{protocol.OrderAsc, protocol.OrderDesc} {
 			b.Run(fmt.Sprintf("%d items/%s", n, order), func(b *testing.B) {
-				walkPages(b, m.ItemsList, id, order, func(r protocol.ItemListResult) string { return r.NextCursor })
+				walkPages(b, m.ItemsList, id, order)
 			})
 		}
 	}
@@ -103,17 +103,17 @@ func BenchmarkTurnsPages(b *testing.B) {
 		m, id := longThread(b, n, 1)
 		for _, order := range []protocol.ListOrder{protocol.OrderAsc, protocol.OrderDesc} {
 			b.Run(fmt.Sprintf("%d turns/%s", n, order), func(b *testing.B) {
-				walkPages(b, m.TurnsList, id, order, func(r protocol.TurnListResult) string { return r.NextCursor })
+				walkPages(b, m.TurnsList, id, order)
 			})
 			b.Run(fmt.Sprintf("items of %d turns/%s", n, order), func(b *testing.B) {
-				walkPages(b, m.ItemsList, id, order, func(r protocol.ItemListResult) string { return r.NextCursor })
+				walkPages(b, m.ItemsList, id, order)
 			})
 		}
 	}
 }
 
 // walkPages asks for page after page, from the beginning on again at the end.
-func walkPages[R any](b *testing.B, list func(thread.Call, protocol.ThreadTurnsListParams, thread.Reply[R]), id string, order protocol.ListOrder, next func(R) string) {
+func walkPages(b *testing.B, list func(thread.Call, protocol.ThreadTurnsListParams, thread.Reply[thread.Page]), id string, order protocol.ListOrder) {
 	p := protocol.ThreadTurnsListParams{ThreadID: id, Order: order, Paging: protocol.Paging{Limit: 25}}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -121,7 +121,7 @@ func walkPages[R any](b *testing.B, list func(thread.Call, protocol.ThreadTurnsL
 		if a.err != nil {
 			b.Fatal(a.err)
 		}
-		p.Cursor = next(a.result)
+		p.Cursor = a.result.NextCursor
 	}
 }
 

@@ -130,11 +130,15 @@ func (v *view) endedTurn(c Call, id string) (storage.TurnEntry, error) {
 }
 
 // listedTurn returns the turn of an index entry without its items.
-func (v *view) listedTurn(c Call, e storage.TurnEntry) (protocol.Turn, error) {
+func (v *view) listedTurn(c Call, e storage.TurnEntry) (json.RawMessage, error) {
 	if e.Ended > 0 && e.Ended <= v.head {
-		return v.turn(c.Context, e, false)
+		return v.stored(c.Context, e, false)
 	}
-	return v.oneTurn(c, e.ID, false)
+	tn, err := v.oneTurn(c, e.ID, false)
+	if err != nil {
+		return nil, err
+	}
+	return protocol.Marshal(tn)
 }
 
 // limitOf reads a page's limit.
@@ -164,42 +168,48 @@ func (m *Manager) lister(c Call, p protocol.ThreadTurnsListParams, active func(t
 	return v, limit, m.storageErrorOf(v.wait(c.Context))
 }
 
+// Page is a page of turns or items as the journal has them: a [protocol.TurnListResult] or a
+// [protocol.ItemListResult]. It is shorter than it might be where more would not fit into a
+// message.
+type Page struct {
+	Data       []json.RawMessage `json:"data"`
+	NextCursor string            `json:"nextCursor,omitempty"`
+}
+
 // TurnsList returns a page of turns in the order in which they were accepted.
-func (m *Manager) TurnsList(c Call, p protocol.ThreadTurnsListParams, r Reply[protocol.TurnListResult]) {
+func (m *Manager) TurnsList(c Call, p protocol.ThreadTurnsListParams, r Reply[Page]) {
 	v, limit, err := m.lister(c, p, func(t *Thread, _ int) *protocol.Turn { return t.activeWith(0, 0) })
 	if err != nil {
-		r(protocol.TurnListResult{}, err)
+		r(Page{}, err)
 		return
 	}
-	res := protocol.TurnListResult{Data: []protocol.Turn{}}
 	if p.TurnID != "" {
 		tn, err := v.oneTurn(c, p.TurnID, false)
-		res.Data = append(res.Data, tn)
-		r(res, m.storageErrorOf(err))
+		raw, merr := protocol.Marshal(tn)
+		r(Page{Data: []json.RawMessage{raw}}, m.storageErrorOf(errors.Join(err, merr)))
 		return
 	}
 	if p.Cursor != "" && !protocol.ValidID(protocol.PrefixTurn, p.Cursor) {
-		r(res, protocol.InvalidParams("cursor", "is not one that this list gave"))
+		r(Page{}, protocol.InvalidParams("cursor", "is not one that this list gave"))
 		return
 	}
+	res, err := v.turnsPage(c, p, limit)
+	r(res, m.storageErrorOf(err))
+}
+
+func (v *view) turnsPage(c Call, p protocol.ThreadTurnsListParams, limit int) (Page, error) {
+	res := Page{Data: []json.RawMessage{}}
 	entries, err := v.entries(c, p.Cursor, limit+1, p.Order)
-	if err != nil {
-		r(res, m.storageErrorOf(err))
-		return
+	if err != nil || len(entries) == 0 {
+		return res, err
 	}
-	if len(entries) > limit {
-		entries = entries[:limit]
-		res.NextCursor = entries[limit-1].ID
+	res.Data, err = fitting(int(v.t.m.limits.share(15)), min(limit, len(entries)), func(i int) (json.RawMessage, error) {
+		return v.listedTurn(c, entries[i])
+	})
+	if n := len(res.Data); err == nil && n < len(entries) {
+		res.NextCursor = entries[n-1].ID
 	}
-	for _, e := range entries {
-		tn, err := v.listedTurn(c, e)
-		if err != nil {
-			r(res, m.storageErrorOf(err))
-			return
-		}
-		res.Data = append(res.Data, tn)
-	}
-	r(res, nil)
+	return res, err
 }
 
 // entries returns the index entries behind a cursor, a turn id: as many as limit where there

@@ -174,7 +174,7 @@ func (r *run) restoreItems(ctx context.Context, head uint64) error {
 	if err != nil {
 		return err
 	}
-	stored, err := r.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return r.t.eventAt(ctx, seq) })
+	stored, err := r.t.itemsAt(places, anyBytes, func(seq uint64) (protocol.Envelope, error) { return r.t.eventAt(ctx, seq) })
 	if err != nil {
 		return err
 	}

@@ -174,7 +174,7 @@ func (v *view) turnItems(ctx context.Context, e storage.TurnEntry) ([]json.RawMe
 	if err != nil || g.n == 0 {
 		return nil, err
 	}
-	return g.read(ctx, 0, g.n)
+	return v.read(ctx, g, 0, g.n, false, anyBytes)
 }
 
 // pick returns the item with an id, if it is one of some.

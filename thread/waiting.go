@@ -163,19 +163,9 @@ func (v *view) findWaiting(ctx context.Context, id string) (item protocol.Item, 
 	return items[0], seq, nil
 }
 
-// waitingGroup is what pages of the items that wait are made from.
-func (v *view) waitingGroup() group[protocol.Item] {
-	return group[protocol.Item]{groupPending, v.waits.Items, func(ctx context.Context, from, to int) ([]protocol.Item, error) {
-		places, err := v.waitingPlaces(ctx, from, to)
-		if err != nil {
-			return nil, err
-		}
-		stored, err := v.t.itemsAt(places, func(seq uint64) (protocol.Envelope, error) { return v.t.eventAt(ctx, seq) })
-		if err != nil {
-			return nil, err
-		}
-		return v.asTheyAre(ctx, stored)
-	}}
+// waitingGroup is the items that wait.
+func (v *view) waitingGroup() group {
+	return group{id: groupPending, n: v.waits.Items, places: v.waitingPlaces}
 }
 
 // waitingPlaces says where the items from one index up to another stand. The newest are looked

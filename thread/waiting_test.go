@@ -467,7 +467,8 @@ func TestPagesOfATurnThatTookMany(t *testing.T) {
 			reads = 0
 			r := do(t, w.m.ItemsList, ann, p)
 			p.Cursor = r.NextCursor
-			if first := fmt.Sprintf("%04d", 100*page); len(r.Data) != 100 || r.Data[0].Text != first || reads > 30 {
+			first := fmt.Sprintf("%04d", 100*page)
+			if items := decode[protocol.Item](t, r.Data); len(items) != 100 || items[0].Text != first || reads > 30 {
 				t.Errorf("a page of %d items from %s on took %d reads of events", len(r.Data), first, reads)
 			}
 		}

@@ -130,9 +130,9 @@ func (s *Store) Threads(ctx context.Context, q storage.Query) (page storage.Page
 	err = s.view(ctx, func(tx *bbolt.Tx) error {
 		c := index.in(tx).Cursor()
 		var last storage.Place
-		looked := 0
+		looked, bytes := 0, 0
 		for k := newest(c, h, from); k != nil; looked++ {
-			if len(page.Rows) == q.Limit || looked == storage.MaxScan {
+			if q.Full(len(page.Rows), bytes) || looked == storage.MaxScan {
 				page.Next = q.CursorAt(last)
 				return nil
 			}
@@ -142,6 +142,7 @@ func (s *Store) Threads(ctx context.Context, q storage.Query) (page storage.Page
 			}
 			if matches(q, row) {
 				page.Rows = append(page.Rows, row)
+				bytes += len(row.Data)
 			}
 			last = placeIn(k)
 			k, _ = c.Prev()

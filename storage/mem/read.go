@@ -92,8 +92,9 @@ func (s *Store) Threads(ctx context.Context, q storage.Query) (page storage.Page
 		if p, _ := q.Place(); p != nil {
 			i, _ = list.find(*p)
 		}
+		bytes := 0
 		for looked := 0; i > 0; looked++ {
-			if len(page.Rows) == q.Limit || looked == storage.MaxScan {
+			if q.Full(len(page.Rows), bytes) || looked == storage.MaxScan {
 				page.Next = q.CursorAt(list[i])
 				return nil
 			}
@@ -101,6 +102,7 @@ func (s *Store) Threads(ctx context.Context, q storage.Query) (page storage.Page
 			row := cloneRow(s.threads[list[i].ID].row)
 			if q.Match == nil || q.Match(row) {
 				page.Rows = append(page.Rows, row)
+				bytes += len(row.Data)
 			}
 		}
 		return nil

@@ -12,6 +12,7 @@ var listTests = []test{
 	{name: "owner and readers see it, once", run: listReaders},
 	{name: "a replaced row is listed as it is now", run: listReplaced},
 	{name: "pages of any size hold the same", run: listPages},
+	{name: "pages are bounded in bytes", run: listBytes},
 	{name: "Match chooses", run: listMatch},
 	{name: "a page looks at a bounded number of rows", run: listBounded},
 	{name: "pages are stable while rows come and go", run: listStable},
@@ -96,6 +97,25 @@ func listPages(f *fixture) {
 	page, err := f.s.Threads(f.ctx, storage.Query{Reader: "alice", Limit: 23})
 	f.ok(err)
 	f.same(page.Next, "") // nothing follows, so there is no next page
+}
+
+// listBytes checks that a page ends with the row that fills it.
+func listBytes(f *fixture) {
+	ids := f.fill(9)
+	var batches []*storage.Batch
+	for i, id := range ids {
+		batches = append(batches, &storage.Batch{Thread: id, Row: &storage.Row{ID: id, Owner: "alice", Created: int64(9 - i), Updated: int64(9 - i), Data: make([]byte, 100)}})
+	}
+	f.keep(batches...)
+	for bytes, rows := range map[int]int{1: 1, 100: 1, 101: 2, 250: 3, 800: 8, 801: 9, 5000: 9} {
+		q := storage.Query{Reader: "alice", Limit: 9, Bytes: bytes}
+		page, err := f.s.Threads(f.ctx, q)
+		f.ok(err)
+		if len(page.Rows) != rows || (page.Next == "") != (rows == 9) {
+			f.Errorf("with %d bytes a page has %d rows, and %q comes next", bytes, len(page.Rows), page.Next)
+		}
+		f.same(f.list(q), ids)
+	}
 }
 
 func listMatch(f *fixture) {
