@@ -42,19 +42,22 @@ func steers(k *kit) {
 // steersNever: no message comes. An agent that only looks whether there is one completes.
 func steersNever(k *kit) {
 	in := k.given(k.Steers)
-	var r Recorder
-	waits := held(&r)
-	stop, done := k.start(&r, in)
-	select {
-	case <-waits:
-		k.stops(stop, done)
-	case o := <-done:
-		if o.Status != protocol.TurnCompleted {
-			k.Errorf("the turn %s %+v; it should complete without a message", o.Status, o.Error)
+	k.soon(k.Within, func() time.Duration {
+		var r Recorder
+		waits := held(&r)
+		stop, done := k.start(&r, in)
+		select {
+		case <-waits:
+			return k.stops(stop, done)
+		case o := <-done:
+			if o.Status != protocol.TurnCompleted {
+				k.Errorf("the turn %s %+v; it should complete without a message", o.Status, o.Error)
+			}
+		case <-time.After(patience):
+			k.Fatal("the agent neither waits for a message nor ends")
 		}
-	case <-time.After(patience):
-		k.Fatal("the agent neither waits for a message nor ends")
-	}
+		return 0
+	})
 }
 
 func approvalRefused(k *kit) { k.asks(&Recorder{}, k.Approves, protocol.ItemApproval) }
@@ -147,8 +150,10 @@ func askingFails(k *kit) {
 // askingHangs: nobody answers, and the turn is interrupted.
 func askingHangs(k *kit) {
 	for _, in := range k.asking() {
-		var r Recorder
-		k.cut(&r, in, held(&r))
+		k.soon(k.Within, func() time.Duration {
+			var r Recorder
+			return k.cut(&r, in, held(&r))
+		})
 	}
 }
 

@@ -27,7 +27,8 @@ type Cases struct {
 	// Approves, Asks and Calls make the agent ask for approval, ask the user, and call a
 	// tool, and complete the turn whatever the answer is.
 	Approves, Asks, Calls turn.Input
-	// Within is how soon the agent returns when its context ends; one second if zero.
+	// Within is how soon the agent returns when its context ends; one second if zero. As any
+	// program can be held up, an agent that is late has some more attempts.
 	Within time.Duration
 	// Idle, if set, closes what the agent keeps from turn to turn, such as connections that
 	// are not in use. It is called before each look for goroutines that were left behind.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,9 +34,11 @@ var broken = map[string]struct {
 	}), "the agent left goroutines behind"},
 	"late": {agentFunc(func(ctx context.Context, _ turn.Input, out turn.Emitter) error {
 		say(out, "Hello")
-		time.AfterFunc(time.Millisecond, func() { say(out, "again") })
-		time.AfterFunc(20*time.Millisecond, func() { say(out, "and again") })
-		go func() { <-time.After(50 * time.Millisecond) }()
+		go func() {
+			for r := out.(*agenttest.Recorder); len(r.Late()) == 0; <-time.After(time.Millisecond) {
+				say(out, "again")
+			}
+		}()
 		return nil
 	}), "said after the end of the turn: begin agentMessage"},
 	"rewriting": {agentFunc(func(ctx context.Context, _ turn.Input, out turn.Emitter) error {
@@ -66,10 +69,10 @@ func (f agentFunc) Run(ctx context.Context, in turn.Input, out turn.Emitter) err
 }
 
 // shared mixes up its turns: the second says nothing.
-type shared struct{ turns int }
+type shared struct{ turns atomic.Int64 }
 
 func (s *shared) Run(_ context.Context, _ turn.Input, out turn.Emitter) error {
-	if s.turns++; s.turns == 1 {
+	if s.turns.Add(1) == 1 {
 		say(out, "Hello")
 	}
 	return nil
@@ -95,7 +98,7 @@ func TestBrokenAgents(t *testing.T) {
 	for name, b := range broken {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestBrokenAgents$", "-test.failfast", "-test.timeout=20s")
+			cmd := exec.Command(os.Args[0], "-test.run=^TestBrokenAgents$", "-test.failfast", "-test.timeout=2m")
 			cmd.Env = append(os.Environ(), variable+"="+name)
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), b.says) {

@@ -37,7 +37,7 @@ func (k *kit) watch() {
 		if k.Idle != nil {
 			k.Idle()
 		}
-		if err := goleak.Find(before); err != nil {
+		if err := left(before); err != nil {
 			k.Errorf("the agent left goroutines behind: %v", err)
 		}
 		for _, r := range k.runs {
@@ -46,6 +46,19 @@ func (k *kit) watch() {
 			}
 		}
 	})
+}
+
+// settling is how long goroutines that are about to end, such as those of a connection that was
+// closed, may take for it.
+const settling = 3 * time.Second
+
+// left returns which goroutines are left.
+func left(before goleak.Option) (err error) {
+	for late := time.Now().Add(settling); ; {
+		if err = goleak.Find(before); err == nil || time.Now().After(late) {
+			return err
+		}
+	}
 }
 
 // given skips the test where the agent has no such case.
@@ -113,34 +126,51 @@ func (k *kit) start(r *Recorder, in turn.Input) (stop context.CancelCauseFunc, d
 	return cancel, c
 }
 
-// cut interrupts a turn when begun is closed. The agent must return soon, and the turn be
-// cancelled.
-func (k *kit) cut(r *Recorder, in turn.Input, begun <-chan struct{}) {
+// attempts is how often an agent may try to be in time. One that breaks its promise never is;
+// one that keeps it may be late on a machine that is busy with something else.
+const attempts = 5
+
+// soon demands that a try, which returns how long after the end of its context the agent
+// returned, takes no longer than it may at least once.
+func (k *kit) soon(most time.Duration, try func() time.Duration) {
+	k.Helper()
+	var took time.Duration
+	for range attempts {
+		if took = try(); took <= most || k.Failed() {
+			return
+		}
+	}
+	k.Errorf("the agent returned %v after its context had ended; want %v at most", took.Round(time.Millisecond), most)
+}
+
+// cut interrupts a turn when begun is closed. The turn must be cancelled. It returns how long
+// the agent took to return.
+func (k *kit) cut(r *Recorder, in turn.Input, begun <-chan struct{}) time.Duration {
 	k.Helper()
 	stop, done := k.start(r, in)
 	select {
 	case <-begun:
-		k.stops(stop, done)
+		return k.stops(stop, done)
 	case o := <-done:
 		k.Errorf("the turn ended before it was interrupted: %s %+v", o.Status, o.Error)
 	case <-time.After(patience):
 		k.Fatalf("the turn did not get so far that it could be interrupted")
 	}
+	return 0
 }
 
-// stops interrupts a turn that runs.
-func (k *kit) stops(stop context.CancelCauseFunc, done <-chan turn.Outcome) {
+// stops interrupts a turn that runs and returns how long the agent took to return.
+func (k *kit) stops(stop context.CancelCauseFunc, done <-chan turn.Outcome) time.Duration {
 	k.Helper()
 	start := time.Now()
 	stop(turn.Cancelled{Reason: protocol.CancelUser})
 	select {
 	case o := <-done:
-		if took := time.Since(start); took > k.Within {
-			k.Errorf("the agent returned %v after its context had ended; want %v at most", took.Round(time.Millisecond), k.Within)
-		}
+		took := time.Since(start)
 		if o.Status != protocol.TurnCancelled || o.Reason != protocol.CancelUser {
 			k.Errorf("the turn %s %+v; it should be cancelled", o.Status, o.Error)
 		}
+		return took
 	case <-time.After(patience):
 		panic(fmt.Sprintf("the agent did not return within %v after its context had ended", patience))
 	}
@@ -184,12 +214,15 @@ func concurrent(k *kit) {
 func endedBefore(k *kit) {
 	ctx, cancel := context.WithCancelCause(k.Context())
 	cancel(turn.Cancelled{Reason: protocol.CancelUser})
-	var r Recorder
-	start := time.Now()
-	o := k.run(ctx, &r, k.Says)
-	if took := time.Since(start); o.Status != protocol.TurnCancelled || took > k.Within {
-		k.Errorf("the turn %s %+v after %v; it should be cancelled within %v", o.Status, o.Error, took.Round(time.Millisecond), k.Within)
-	}
+	k.soon(k.Within, func() time.Duration {
+		var r Recorder
+		start := time.Now()
+		o := k.run(ctx, &r, k.Says)
+		if o.Status != protocol.TurnCancelled {
+			k.Errorf("the turn %s %+v; it should be cancelled", o.Status, o.Error)
+		}
+		return time.Since(start)
+	})
 }
 
 // begun returns a channel that is closed at the first text.
@@ -201,17 +234,21 @@ func begun(r *Recorder) <-chan struct{} {
 }
 
 func interrupted(k *kit) {
-	var r Recorder
-	k.cut(&r, k.given(k.Works), begun(&r))
-	if r.Text() == "" {
-		k.Error("the text that was said before the interrupt is gone")
-	}
+	in := k.given(k.Works)
+	k.soon(k.Within, func() time.Duration {
+		var r Recorder
+		took := k.cut(&r, in, begun(&r))
+		if r.Text() == "" {
+			k.Error("the text that was said before the interrupt is gone")
+		}
+		return took
+	})
 }
 
 // interruptedAlone: the end of one turn is not that of another of the same agent.
 func interruptedAlone(k *kit) {
 	in := k.given(k.Works)
-	var other, r Recorder
+	var other Recorder
 	works := begun(&other)
 	stop, done := k.start(&other, in)
 	select {
@@ -221,27 +258,31 @@ func interruptedAlone(k *kit) {
 	case <-time.After(patience):
 		k.Fatal("the turn did not begin")
 	}
-	k.cut(&r, in, begun(&r))
+	k.soon(k.Within, func() time.Duration {
+		var r Recorder
+		return k.cut(&r, in, begun(&r))
+	})
 	select {
 	case o := <-done:
 		k.Fatalf("the end of a turn ended another: %s %+v", o.Status, o.Error)
 	default:
 	}
-	k.stops(stop, done)
+	_ = k.stops(stop, done)
 }
 
 func timedOut(k *kit) {
 	in := k.given(k.Works)
-	in.Config.MaxTurnMs = 20
-	var r Recorder
-	start := time.Now()
-	o := k.run(k.Context(), &r, in)
-	if o.Status != protocol.TurnFailed || o.Error.Code != protocol.TurnErrTimeout {
-		k.Errorf("the turn %s %+v; want %s", o.Status, o.Error, protocol.TurnErrTimeout)
-	}
-	if took := time.Since(start); took > k.Within+time.Second {
-		k.Errorf("the turn took %v; its limit is 20ms", took.Round(time.Millisecond))
-	}
+	const limit = 20 * time.Millisecond
+	in.Config.MaxTurnMs = limit.Milliseconds()
+	k.soon(k.Within+time.Second, func() time.Duration {
+		var r Recorder
+		start := time.Now()
+		o := k.run(k.Context(), &r, in)
+		if o.Status != protocol.TurnFailed || o.Error.Code != protocol.TurnErrTimeout {
+			k.Errorf("the turn %s %+v; want %s", o.Status, o.Error, protocol.TurnErrTimeout)
+		}
+		return time.Since(start) - limit
+	})
 }
 
 func fails(k *kit) {

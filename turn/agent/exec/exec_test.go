@@ -508,14 +508,18 @@ func interrupt(t *testing.T, o Options, in turn.Input) (*agenttest.Recorder, tim
 
 // A program that is told to stop may still say something.
 func TestStopLine(t *testing.T) {
-	if r, _ := interrupt(t, self(), say("bye")); r.Text() != "Well, bye" {
+	o := self()
+	o.Grace = patience
+	if r, _ := interrupt(t, o, say("bye")); r.Text() != "Well, bye" {
 		t.Errorf("%q", r.Text())
 	}
 }
 
 func TestTerminate(t *testing.T) {
-	r, took := interrupt(t, shell(`trap 'echo "{\"type\":\"text\",\"text\":\", bye\"}"; exit' TERM
-		echo '{"type":"text","text":"Well"}'; while :; do read line || sleep 0.01; done`), say("x"))
+	o := shell(`trap 'echo "{\"type\":\"text\",\"text\":\", bye\"}"; exit' TERM
+		echo '{"type":"text","text":"Well"}'; while :; do read line || sleep 0.01; done`)
+	o.Grace = patience
+	r, took := interrupt(t, o, say("x"))
 	if r.Text() != "Well, bye" || took < stopDelay {
 		t.Errorf("%q after %v", r.Text(), took)
 	}
@@ -526,7 +530,7 @@ func TestKill(t *testing.T) {
 	o := shell(`trap '' TERM; exec 3>fifo; echo '{"type":"text","text":"Well"}'; sleep 1000 & wait; sleep 1000`)
 	o.Grace, o.Dir = 50*time.Millisecond, t.TempDir()
 	left := fifo(t, o.Dir)
-	if _, took := interrupt(t, o, say("x")); took > 20*time.Second {
+	if _, took := interrupt(t, o, say("x")); took > patience {
 		t.Errorf("it took %v", took)
 	}
 	left.gone()
@@ -552,28 +556,63 @@ func TestNoOrphans(t *testing.T) {
 
 // The output of what goes on a little longer than the program is taken.
 func TestLingering(t *testing.T) {
-	o := shell(`(sleep 0.1; echo '{"type":"text","text":"done"}') &`)
-	if out, r := run(t, o, say("x")); out.Status != protocol.TurnCompleted || r.Text() != "done" {
+	a := open(t, shell(`(sleep 0.1; echo '{"type":"text","text":"done"}') &`))
+	a.(*agent).lingering = patience
+	var r agenttest.Recorder
+	if out := r.Run(t.Context(), a, say("x")); out.Status != protocol.TurnCompleted || r.Text() != "done" {
 		t.Errorf("%+v %q", out.Error, r.Text())
 	}
 }
 
-// A process that left the group may hold the output as long as it likes.
+// All that a program wrote is taken, however long that takes after its end.
+func TestOutputIsTakenSlowly(t *testing.T) {
+	const n = 1500 // they fit into a pipe
+	for name, o := range map[string]Options{
+		"lines": shell(fmt.Sprintf(`yes '{"type":"text","text":"word "}' | head -n %d`, n)),
+		"plain": {Command: []string{"sh", "-c", fmt.Sprintf(`yes 'word ' | tr -d '\n' | head -c %d`, n*len("word "))}, Plain: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := open(t, o)
+			a.(*agent).lingering = time.Millisecond
+			var r agenttest.Recorder
+			var once sync.Once
+			r.OnText(func(string) { once.Do(func() { <-time.After(200 * time.Millisecond) }) })
+			out := r.Run(t.Context(), a, say("x"))
+			if out.Status != protocol.TurnCompleted || r.Text() != strings.Repeat("word ", n) {
+				t.Errorf("%+v, %d bytes", out.Error, len(r.Text()))
+			}
+		})
+	}
+}
+
+// A process that left the group may hold the output as long as it likes, and write to it.
 func TestEscape(t *testing.T) {
 	if _, err := osexec.LookPath("setsid"); err != nil {
 		t.Skip("there is no setsid")
 	}
-	o := shell(`setsid sh -c 'echo $$ >pid; exec sleep 1000' & while ! [ -s pid ]; do :; done; echo '{"type":"text","text":"done"}'`)
-	o.Dir = t.TempDir()
-	t.Cleanup(func() {
-		var pid int
-		raw, _ := os.ReadFile(filepath.Join(o.Dir, "pid"))
-		if _, err := fmt.Sscan(string(raw), &pid); err == nil && pid > 1 {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-	})
-	if out, r := run(t, o, say("x")); out.Status != protocol.TurnCompleted || r.Text() != "done" {
-		t.Errorf("%+v %q", out.Error, r.Text())
+	for name, does := range map[string]string{"it is silent": `exec sleep 1000`, "it writes": `exec yes ""`} {
+		t.Run(name, func(t *testing.T) {
+			o := shell(`setsid sh -c 'echo $$ >pid; ` + does + `' & while ! [ -s pid ]; do :; done; echo '{"type":"text","text":"done"}'`)
+			o.Dir = t.TempDir()
+			a := open(t, o)
+			a.(*agent).lingering = 50 * time.Millisecond
+			if name == "it is silent" { // the other ends when nobody reads
+				t.Cleanup(func() { killNamed(filepath.Join(o.Dir, "pid")) })
+			}
+			var r agenttest.Recorder
+			if out := r.Run(t.Context(), a, say("x")); out.Status != protocol.TurnCompleted || r.Text() != "done" {
+				t.Errorf("%+v %q", out.Error, r.Text())
+			}
+		})
+	}
+}
+
+// killNamed kills the process whose number is in a file.
+func killNamed(path string) {
+	var pid int
+	raw, _ := os.ReadFile(path)
+	if _, err := fmt.Sscan(string(raw), &pid); err == nil && pid > 1 {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
 
@@ -648,12 +687,12 @@ func (w witness) take() *os.File {
 	w.Helper()
 	select {
 	case f := <-w.opened:
-		if err := f.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := f.SetReadDeadline(time.Now().Add(patience)); err != nil {
 			w.Fatal(err)
 		}
 		w.opened <- f
 		return f
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		w.Fatal("no process has opened the pipe")
 		return nil
 	}

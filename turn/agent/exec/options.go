@@ -74,7 +74,7 @@ func New(o Options) (turn.Agent, error) {
 	if environ == nil {
 		environ = os.Environ()
 	}
-	a := &agent{options: o}
+	a := &agent{options: o, lingering: defaultLingering}
 	a.env, a.hidden = environment(environ, o.Env)
 	return a, nil
 }
@@ -83,6 +83,8 @@ type agent struct {
 	options Options
 	env     []string // of the program
 	hidden  *strings.Replacer
+
+	lingering time.Duration // defaultLingering
 }
 
 // unavailable is the error of a program that cannot run.

@@ -19,18 +19,18 @@ import (
 const (
 	// stopDelay is the time from the line that says stop to SIGTERM.
 	stopDelay = 200 * time.Millisecond
-	// lingering is the time that what a program left running may still write.
-	lingering = time.Second
+	// defaultLingering is the time that what a program left running may still write.
+	defaultLingering = time.Second
 )
 
 // process is a running program with all that it started.
 type process struct {
 	cmd    *osexec.Cmd
 	stdin  *os.File // to write
-	stdout *os.File // to read
+	stdout output
 	stderr tail
-	errors *os.File // standard error, to read
-	guard  *guard   // leads the group; nil where nothing can, and the program leads it
+	errors output // standard error
+	guard  *guard // leads the group; nil where nothing can, and the program leads it
 
 	exited chan struct{} // closed when the program has ended
 	said   chan struct{} // closed at the end of its standard error
@@ -67,7 +67,7 @@ func (a *agent) start(thread string) (*process, error) {
 	}
 	p.wg.Go(func() {
 		defer close(p.said)
-		_, _ = io.Copy(&p.stderr, p.errors) // it ends when nobody writes, or is closed
+		_, _ = io.Copy(&p.stderr, &p.errors) // it ends when nobody writes, or is cut off
 	})
 	return p, nil
 }
@@ -136,8 +136,8 @@ func (p *process) pipes() (theirs []*os.File, err error) {
 	}
 	var in, out, errs *os.File
 	pipe(&in, &p.stdin, true)
-	pipe(&out, &p.stdout, false)
-	pipe(&errs, &p.errors, false)
+	pipe(&out, &p.stdout.file, false)
+	pipe(&errs, &p.errors.file, false)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = in, out, errs
 	return theirs, err
 }
@@ -158,27 +158,28 @@ func (p *process) own(started chan<- error) {
 
 // control waits for the end of the program, which it brings about when ctx ends, and
 // clears up. read is closed when its output is read no more.
-func (p *process) control(ctx context.Context, read <-chan struct{}, o Options) {
+func (p *process) control(ctx context.Context, read <-chan struct{}, a *agent) {
 	defer close(p.over)
 	select {
 	case <-p.exited:
 		select {
 		case <-read:
-		case <-time.After(lingering):
+		case <-time.After(a.lingering):
 		case <-ctx.Done():
 		}
 	case <-ctx.Done():
-		p.end(read, o)
+		p.end(read, a.options)
 	}
 	p.signal(kill)
 	p.guard.release()
-	if !ends(lingering, read) {
-		closeAll(p.stdout) // somebody who left the group still has it
+	if !ends(a.lingering, read) {
+		p.stdout.cut() // somebody who left the group still has it, or we are slow
 	}
 	<-read
-	if !ends(lingering, p.said) {
-		closeAll(p.errors)
+	if !ends(a.lingering, p.said) {
+		p.errors.cut()
 	}
+	<-p.said
 	p.close()
 	p.wg.Wait()
 }
@@ -210,7 +211,7 @@ func ends(within time.Duration, all ...<-chan struct{}) bool {
 }
 
 // close closes our ends of the pipes.
-func (p *process) close() { closeAll(p.stdin, p.stdout, p.errors) }
+func (p *process) close() { closeAll(p.stdin, p.stdout.file, p.errors.file) }
 
 // closeAll closes files, of which some may be nil or closed.
 func closeAll(files ...*os.File) {

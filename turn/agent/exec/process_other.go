@@ -2,7 +2,10 @@
 
 package exec
 
-import osexec "os/exec"
+import (
+	"os"
+	osexec "os/exec"
+)
 
 // ending is how a program is made to end.
 type ending int
@@ -23,3 +26,6 @@ func startGuard() *guard { return nil }
 func (*guard) take(*osexec.Cmd) {}
 
 func (*guard) release() {}
+
+// readNow finds nothing: here an output that is cut off is closed.
+func readNow(*os.File, []byte) int { return 0 }

@@ -3,6 +3,7 @@
 package exec
 
 import (
+	"errors"
 	"os"
 	osexec "os/exec"
 	"syscall"
@@ -69,4 +70,20 @@ func (g *guard) release() {
 	_ = g.cmd.Process.Kill()
 	_ = g.cmd.Wait()
 	closeAll(g.pipe)
+}
+
+// readNow reads what is in a pipe without waiting for more; 0 if there is nothing.
+func readNow(f *os.File, p []byte) (n int) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		for {
+			if n, err = syscall.Read(int(fd), p); !errors.Is(err, syscall.EINTR) {
+				return true // false would wait
+			}
+		}
+	})
+	return max(n, 0)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -33,6 +34,9 @@ func TestMain(m *testing.M) {
 		program()
 	}
 }
+
+// patience is how long the tests wait for what must come, on a machine that may be busy.
+const patience = time.Minute
 
 // self are the options of an agent whose program is the test binary.
 func self() Options {

@@ -63,7 +63,7 @@ var errOver = errors.New("the program has ended")
 
 func (s *session) run(first input) error {
 	read := make(chan struct{})
-	s.wg.Go(func() { s.p.control(s.ctx, read, s.agent.options) })
+	s.wg.Go(func() { s.p.control(s.ctx, read, s.agent) })
 	s.wg.Go(func() { s.feed(first) })
 	if err := s.read(); err != nil {
 		s.stop(err)
@@ -94,7 +94,7 @@ func (s *session) read() error {
 	if s.agent.options.Plain {
 		return s.readPlain()
 	}
-	r := bufio.NewReader(s.p.stdout)
+	r := bufio.NewReader(&s.p.stdout)
 	for {
 		raw, err := readLine(r, s.agent.options.MaxLineBytes)
 		if errors.Is(err, errTooLong) {

@@ -50,7 +50,7 @@ func newServer(t testing.TB, handlers ...http.HandlerFunc) *server {
 func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		s.t.Error(err)
+		return // the client has gone: a turn may end while it still sends its request
 	}
 	var fields map[string]any
 	if err := json.Unmarshal(body, &fields); err != nil {
@@ -462,8 +462,8 @@ func TestRetryAfterInDetails(t *testing.T) {
 
 func TestRefusedConnection(t *testing.T) {
 	s := newServer(t)
-	a := s.agent(func(o *Options) { o.BaseURL += "?api-version=secret" })
-	s.http.Close()
+	const nobody = "http://127.0.0.1:1" // not a port that was free a moment ago: another test may get it
+	a := s.agent(func(o *Options) { o.BaseURL = nobody + "/v1?api-version=secret" })
 	o, _ := run(t, a, ask("x"))
 	if o.Error == nil || o.Error.Code != protocol.TurnErrUnavailable || !o.Error.Retryable ||
 		!strings.Contains(o.Error.Message, "cannot be reached") || strings.Contains(o.Error.Message, "secret") {
@@ -598,7 +598,7 @@ func TestCancel(t *testing.T) {
 			}
 			select {
 			case <-gone:
-			case <-time.After(5 * time.Second):
+			case <-time.After(time.Minute):
 				t.Error("the endpoint still works on the request")
 			}
 			if it := r.Items()[0]; it.Text != "Hel" || it.Status != protocol.ItemInterrupted {

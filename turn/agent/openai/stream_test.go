@@ -151,13 +151,18 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			const turns = 10
-			for range turns {
-				mustComplete(t, a, ask("x"))
+			const turns, attempts = 10, 10
+			used := 0
+			for range attempts { // a busy machine may be late with the end of any answer
+				before := connections.Load()
+				for range turns {
+					mustComplete(t, a, ask("x"))
+				}
+				if used = int(connections.Load() - before); used <= turns/2 { // one at first, then none
+					return
+				}
 			}
-			if n := connections.Load(); n > turns/2 { // one, if the machine is not very busy
-				t.Errorf("%d connections for %d turns", n, turns)
-			}
+			t.Errorf("%d connections for %d turns", used, turns)
 		})
 	}
 }
