@@ -99,7 +99,7 @@ func BenchmarkFanOut(b *testing.B) {
 			for range b.N/n + 1 {
 				for _, p := range peers {
 					for !p.Offer(benchFrame, thread.ClassStream, "") {
-						waitHalfOf(p.out, p.out.limit)
+						waitBelow(p.out, p.out.limit/2)
 					}
 				}
 			}

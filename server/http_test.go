@@ -185,7 +185,7 @@ func TestHowWebSocketsAreClosed(t *testing.T) {
 					t.Errorf("closed with %v: %v", got, c.err)
 				}
 				synctest.Wait()
-				<-time.After(closeTime)
+				<-time.After(h.limits.Closing)
 				synctest.Wait()
 				if n := len(h.connections()); n != 0 {
 					t.Errorf("%d connections are left", n)
@@ -266,7 +266,7 @@ func TestAWebSocketThatDoesNotAnswerPingsIsClosed(t *testing.T) {
 // close with its code.
 func TestAClientThatTakesNothingIsClosed(t *testing.T) {
 	gaveUp := make(chan struct{})
-	h := newHub(t, limits(Limits{SlowConsumer: 100 * time.Millisecond}), func(c *Config) {
+	h := newHub(t, limits(Limits{SlowConsumer: time.Second, Closing: time.Minute}), func(c *Config) {
 		c.Log = onLog("closed a client that does not read", func() { close(gaveUp) })
 	})
 	l, err := h.ListenWebSocket("ws://127.0.0.1:0", nil)

@@ -19,6 +19,7 @@ type Limits struct {
 	MaxConnections  int           // at once, over all listeners; 4096
 	MaxNewcomers    int           // of sockets that did not say initialize yet; 1024
 	Handshake       time.Duration // that a socket has to say initialize; 30 s
+	Closing         time.Duration // that the client of a WebSocket has to answer a close; 2 s
 
 	// MaxItemBytes and MaxQueued are only announced; package thread enforces them.
 	MaxItemBytes int64 // 4 MiB
@@ -36,6 +37,7 @@ func (l Limits) withDefaults() Limits {
 	l.MaxConnections = cmp.Or(l.MaxConnections, 4096)
 	l.MaxNewcomers = cmp.Or(l.MaxNewcomers, 1024)
 	l.Handshake = cmp.Or(l.Handshake, 30*time.Second)
+	l.Closing = cmp.Or(l.Closing, 2*time.Second)
 	l.MaxItemBytes = cmp.Or(l.MaxItemBytes, 4<<20)
 	l.MaxQueued = cmp.Or(l.MaxQueued, 1000)
 	return l

@@ -32,6 +32,8 @@ type webSocket struct {
 	ping *keepAlive
 	look time.Duration // between two looks at a client that is late with a pong
 
+	closing time.Duration // bounds the wait for the client's close
+
 	broken atomic.Bool // Read returned a CloseError: what else comes is nothing that can be read
 }
 
@@ -42,7 +44,7 @@ func newWebSocket(conn *websocket.Conn, sock *socket, l Limits, dead func(error)
 	if tcp, ok := sock.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
-	t := &webSocket{conn: conn, sock: sock, look: max(l.Ping/8, time.Millisecond)}
+	t := &webSocket{conn: conn, sock: sock, look: max(l.Ping/8, time.Millisecond), closing: l.Closing}
 	t.ping = newKeepAlive(l.Ping, t.alive, func() { dead(&CloseError{CloseTryLater, "no answer to a ping"}) })
 	return t
 }

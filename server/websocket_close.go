@@ -10,16 +10,13 @@ import (
 	"github.com/coder/websocket"
 )
 
-// closeTime bounds the wait for the other end's close.
-const closeTime = 2 * time.Second
-
 // Close sends the code and waits a little for the client's.
 func (t *webSocket) Close(code Code, reason string) error {
 	t.ping.stop()
 	if tcp, ok := t.sock.Conn.(*net.TCPConn); ok && code == CloseTryLater {
 		_ = tcp.SetWriteBuffer(lastBuffer)
 	}
-	limit := time.AfterFunc(closeTime, func() { _ = t.sock.Close() })
+	limit := time.AfterFunc(t.closing, func() { _ = t.sock.Close() })
 	defer limit.Stop()
 	var err error
 	if t.broken.Load() {
