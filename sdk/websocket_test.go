@@ -118,7 +118,7 @@ func TestWebSocketCloseWithoutReader(t *testing.T) {
 	}
 	start := time.Now()
 	_ = c.Close()
-	if d := time.Since(start); d < flushTimeout || d > 4*flushTimeout {
+	if d := time.Since(start); d < flushTimeout || d > 30*flushTimeout {
 		t.Errorf("Close took %v", d)
 	}
 }

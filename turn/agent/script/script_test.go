@@ -497,9 +497,13 @@ func TestDeltasDoNotAllocate(t *testing.T) {
 		in := input(script)
 		return testing.AllocsPerRun(10, func() { turn.Run(t.Context(), New(), in, silent{}) })
 	}
-	if few, many := allocs("/deltas 1 80"), allocs("/deltas 100000 80"); many > few {
-		t.Errorf("100000 deltas take %v allocations, one takes %v", many, few)
+	var few, many float64
+	for range 5 { // what the runtime allocates meanwhile counts as well
+		if few, many = allocs("/deltas 1 80"), allocs("/deltas 100000 80"); many <= few {
+			return
+		}
 	}
+	t.Errorf("100000 deltas take %v allocations, one takes %v", many, few)
 }
 
 func BenchmarkDeltas(b *testing.B) {
