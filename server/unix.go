@@ -42,6 +42,7 @@ func listenUnix(path string) (*net.UnixListener, error) {
 	if err := makeFolder(dir); err != nil {
 		return nil, err
 	}
+	defer lockFolder(dir)()
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
@@ -178,6 +179,7 @@ func (u *unixListener) Close() error {
 	u.once.Do(func() {
 		close(u.done)
 		u.err = u.net.Close()
+		defer lockFolder(filepath.Dir(u.path))()
 		if now, err := os.Lstat(u.path); err == nil && os.SameFile(now, u.made) {
 			u.err = errors.Join(u.err, os.Remove(u.path))
 		}

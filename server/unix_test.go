@@ -162,10 +162,27 @@ func TestUnixSocketWhereOthersCouldReplaceIt(t *testing.T) {
 	}
 }
 
-// TestTwoDaemonsRaceForTheSocket: one wins, the other is told so.
+// TestTwoDaemonsRaceForTheSocket: one wins, the others are told so, also where there is a
+// socket that nobody answers on, which all of them would replace.
 func TestTwoDaemonsRaceForTheSocket(t *testing.T) {
 	h := newHub(t)
-	path := filepath.Join(socketDir(t), "s")
+	for range 50 {
+		path := filepath.Join(socketDir(t), "s")
+		race(t, h, path)
+		old, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.SetUnlinkOnClose(false)
+		if err := old.Close(); err != nil {
+			t.Fatal(err)
+		}
+		race(t, h, path)
+	}
+}
+
+func race(t *testing.T, h *Hub, path string) {
+	t.Helper()
 	type result struct {
 		l   Listener
 		err error
@@ -177,21 +194,21 @@ func TestTwoDaemonsRaceForTheSocket(t *testing.T) {
 			results <- result{l, err}
 		}()
 	}
-	won := 0
 	var winners []Listener
 	for range 8 {
 		r := <-results
 		if r.err == nil {
-			won++
 			winners = append(winners, r.l)
 		} else if !errors.Is(r.err, ErrInUse) {
 			t.Error(r.err)
 		}
 	}
 	for _, l := range winners {
-		l.Close()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
 	}
-	if won != 1 {
-		t.Errorf("%d listen", won)
+	if len(winners) != 1 {
+		t.Errorf("%d listen", len(winners))
 	}
 }
