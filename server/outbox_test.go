@@ -57,7 +57,8 @@ func (g *gate) Write(frames []protocol.Frame) error {
 func (g *gate) Taken() uint64            { return g.taken.Load() }
 func (g *gate) Close(Code, string) error { return nil }
 func (g *gate) set(shut bool)            { g.mu.Lock(); g.shut = shut; g.mu.Unlock(); g.open.Broadcast() }
-func (g *gate) letOne()                  { g.mu.Lock(); g.pass++; g.mu.Unlock(); g.open.Broadcast() }
+
+func (g *gate) letOne() { g.mu.Lock(); g.pass++; g.mu.Unlock(); g.open.Broadcast() }
 
 func (g *gate) all() string            { g.mu.Lock(); defer g.mu.Unlock(); return strings.Join(g.sent, " ") }
 func frame(name string) protocol.Frame { return protocol.Frame(name) }
