@@ -104,14 +104,15 @@ func TestS10_TooLate(t *testing.T) {
 // What the turn does not take before it ends becomes the next turn, in every way it ends.
 func TestS10_NotTaken(t *testing.T) {
 	d := startDaemon(t)
-	c := d.Dial("ws")
+	c := d.Dial("ws", able("tools"))
 	for _, how := range []string{"completed", "failed", "cancelled", "crash"} {
 		t.Run(how, func(t *testing.T) {
 			thr := c.StartThread(nil)
+			c.Register(thr, tool("work"))
 			run := c.Run(thr, map[string]string{
-				"completed": "/say A\n/sleep 300ms", "failed": "/say A\n/sleep 300ms\n/fail boom", "cancelled": "/say A\n/sleep 1m", "crash": "/say A\n/sleep 1m",
+				"completed": "/tool work", "failed": "/tool work\n/fail boom", "cancelled": "/say A\n/tool work", "crash": "/say A\n/tool work",
 			}[how])
-			c.Await("item/completed", p{"turnId": run, "item.type": "agentMessage"})
+			call := c.Await("item/tool/call", p{"turnId": run}) // while it waits for that it takes nothing
 			old := c.Enqueue(thr, "old")
 			for _, in := range []string{"one", "two"} {
 				if r := c.Call("turn/steer", s10Steer(thr, run, in, nil)); r.Str("disposition") != "steered" {
@@ -119,6 +120,8 @@ func TestS10_NotTaken(t *testing.T) {
 				}
 			}
 			switch how {
+			case "completed", "failed":
+				c.Reply(call, said("A"))
 			case "cancelled":
 				c.Call("turn/interrupt", p{"threadId": thr})
 			case "crash":

@@ -21,19 +21,16 @@ func working(t *testing.T, c1, c2 *client) (thr, turn string, call *message) {
 }
 
 func TestS11_InterruptDuringAClientTool(t *testing.T) {
-	d := startDaemon(t)
+	// An agent that does not stop by itself would be given more time than the test has.
+	d := startDaemon(t, config("[limits]\ninterrupt_grace = \"1h\""))
 	c1, c2 := d.Dial("ws", able("tools")), d.Dial("unix")
 	thr, turn, call := working(t, c1, c2)
 	itemID, callID := call.Body().Str("itemId"), call.Body().Str("callId")
 
-	began := time.Now()
 	if r := c2.Call("turn/interrupt", p{"threadId": thr}); !r.fits(p{"outcome": "interrupting", "turnId": turn}) {
 		t.Errorf("the interrupt answers %s", r)
 	}
 	end := c2.Await("turn/cancelled", p{"turnId": turn})
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("the turn ended after %s", took)
-	}
 
 	// The client that carries it out is told, and its request is withdrawn.
 	stop := c1.Await("item/tool/cancel", p{"callId": callID})
@@ -137,7 +134,7 @@ func TestS11_TextStreamedSoFarStays(t *testing.T) {
 	c1, c2 := d.Dial("ws"), d.Dial("unix")
 	thr := c1.StartThread(nil)
 	c2.Call("thread/subscribe", p{"threadId": thr})
-	turn := c1.Run(thr, "/deltas 1000 10 5ms")
+	turn := c1.Run(thr, "/deltas 100000 10 5ms") // much longer than it is let
 	c2.Await("item/agentMessage/delta", p{"turnId": turn, "offset": 50})
 
 	c2.Call("turn/interrupt", p{"threadId": thr})
@@ -149,7 +146,7 @@ func TestS11_TextStreamedSoFarStays(t *testing.T) {
 			text += m.Delta
 		}
 		it := c.Await("item/completed", p{"turnId": turn, "item.type": "agentMessage"})
-		if len(text) < 60 || len(text) >= 10000 || !it.Body().fits(p{"item.status": "interrupted", "item.text": text}) || end.Body().Str("turn.text") != text {
+		if len(text) < 60 || len(text) >= 1_000_000 || !it.Body().fits(p{"item.status": "interrupted", "item.text": text}) || end.Body().Str("turn.text") != text {
 			t.Errorf("%s: %d bytes were streamed, the item is %.300s, the turn %.300s", c.name, len(text), it.raw, end.raw)
 		}
 		c.Await("item/completed", p{"turnId": turn, "item.type": "notice", "item.kind": "interrupted"})
@@ -161,8 +158,8 @@ func TestS11_TextStreamedSoFarStays(t *testing.T) {
 
 // An agent that ignores the interrupt: the turn ends without it, after the grace time.
 func TestS11_StuckAgent(t *testing.T) {
-	const grace = 300 * time.Millisecond
-	d := startDaemon(t, config("[limits]\ninterrupt_grace = \"300ms\"\ndrain_timeout = \"100ms\""), leaves(1))
+	const grace = 1500 * time.Millisecond
+	d := startDaemon(t, config("[limits]\ninterrupt_grace = \"1500ms\"\ndrain_timeout = \"100ms\""), leaves(1))
 	c1, c2 := d.Dial("ws"), d.Dial("unix")
 	thr := c1.StartThread(p{"queuePolicy": p{"onCancelled": "continue"}})
 	c2.Call("thread/subscribe", p{"threadId": thr})
@@ -171,13 +168,14 @@ func TestS11_StuckAgent(t *testing.T) {
 	next := c1.Enqueue(thr, "/say next")
 
 	began := time.Now()
-	if r := c2.Call("turn/interrupt", p{"threadId": thr}); r.Str("outcome") != "interrupting" {
+	first, second := c2.Go("turn/interrupt", p{"threadId": thr}), c2.Go("turn/interrupt", p{"threadId": thr})
+	if r := first.Result(); r.Str("outcome") != "interrupting" {
 		t.Errorf("the interrupt answers %s", r)
 	}
-	c2.Await("thread/runtimeChanged", p{"threadId": thr, "runtime.interrupting": true, "runtime.busy": true})
-	if r := c2.Call("turn/interrupt", p{"threadId": thr}); r.Str("outcome") != "alreadyInterrupting" {
+	if r := second.Result(); r.Str("outcome") != "alreadyInterrupting" {
 		t.Errorf("another one answers %s", r)
 	}
+	c2.Await("thread/runtimeChanged", p{"threadId": thr, "runtime.interrupting": true, "runtime.busy": true})
 	for _, c := range []*client{c1, c2} {
 		end := c.terminal(t, turn, "turn/cancelled")
 		if !end.Body().fits(p{"turn.cancelReason": "user", "turn.text": "Working."}) {

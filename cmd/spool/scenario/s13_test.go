@@ -43,10 +43,10 @@ func TestS13_InterruptIsIdempotent(t *testing.T) {
 		if r := c.Call("turn/interrupt", p{"threadId": thr}); r.Str("outcome") != "interrupting" || r.Str("turnId") != stuck {
 			t.Errorf("the first answer is %s", r)
 		}
-		c.Await("thread/runtimeChanged", p{"turnId": stuck, "runtime.interrupting": true})
 		if o := interruptAtOnce(clients, p{"threadId": thr}); o["alreadyInterrupting"] != 3 {
 			t.Errorf("outcomes %v", o)
 		}
+		c.Await("thread/runtimeChanged", p{"turnId": stuck, "runtime.interrupting": true})
 		onceCancelled(t, c, thr, stuck)
 	})
 	t.Run("finished", func(t *testing.T) {

@@ -176,6 +176,12 @@ func TestS16_AbortOfARun(t *testing.T) {
 		c := d.Dial("unix")
 		thr := c.StartThread(nil)
 		runner, rec := d.sdk(nil)
+		rec.BeforeWrite(func(line []byte) {
+			if strings.Contains(string(line), `"turn/run"`) {
+				rec.HoldReading() // the answer must not come first, however slow all this is
+			}
+		})
+		t.Cleanup(rec.GoOnReading)
 		returned, abort := runHold(runner, thr, nil)
 		c.accepted(1)
 		abort()
@@ -183,6 +189,7 @@ func TestS16_AbortOfARun(t *testing.T) {
 		if c.Call("server/stats", nil).Int("runningTurns") != 1 {
 			t.Error("the run did not return at once")
 		}
+		rec.GoOnReading()
 		run, cancelled := sentOnce(t, rec, "turn/run"), sentOnce(t, rec, "$/cancelRequest")
 		if cancelled.At("params.id").String() != run.At("id").String() {
 			t.Errorf("%s does not withdraw %s", cancelled, run)

@@ -43,7 +43,7 @@ func TestS18_ReconnectAndCatchUp(t *testing.T) {
 			seen := uint64(c1.Sync(thr).Int("thread.headSeq"))
 			c1.Drop()
 			c2.End(thr, c2.Run(thr, "/say three\n/think hard\n/custom form {\"a\":1}"))
-			streaming := c2.Run(thr, "/deltas 1500 8 1ms")
+			streaming := c2.Run(thr, "/deltas 1000000 8 1ms") // goes on for as long as it must
 			item := c2.awaitText(streaming, 800)
 
 			c1 = d.Dial(transport, named("c1 again"))
@@ -89,6 +89,7 @@ func TestS18_ReconnectAndCatchUp(t *testing.T) {
 			if we.Code != -32602 || we.At("field").Str("") != "afterSeq" || !of(we.Data).Has("headSeq") {
 				t.Errorf("beyond the head: %v", we)
 			}
+			c2.Call("turn/interrupt", p{"threadId": thr, "turnId": streaming})
 			c2.End(thr, streaming)
 		})
 	}

@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -20,10 +21,14 @@ func (c *client) follow(thr string) {
 // was taken when there was still room.
 const outbox = 1<<20 + 64<<10
 
+// asSlowAsTheyLike are limits with which nobody is closed for taking or answering nothing, for
+// as long as a test may take.
+const asSlowAsTheyLike = "[limits]\nslow_consumer_timeout = \"1h\"\nping_interval = \"1h\"\n"
+
 // Some clients stop reading; when they read again the turn is over. What each of them did
 // not take would fill 50 MB.
 func TestS20_SlowConsumer(t *testing.T) {
-	d := startDaemon(t)
+	d := startDaemon(t, config(asSlowAsTheyLike))
 	probe, c1 := d.Dial("unix", named("probe")), d.Dial("unix", named("c1"))
 	thr := c1.StartThread(nil)
 	c1.follow(thr)
@@ -95,7 +100,7 @@ func (c *client) laggedOnce(thr string, head uint64) {
 // Clients stop reading and read again while the text grows, which by then is larger than
 // what may wait for them.
 func TestS20_CaughtUpInTheMiddle(t *testing.T) {
-	d := startDaemon(t, config("[limits]\noutbox_bytes = \"64KiB\""))
+	d := startDaemon(t, config(asSlowAsTheyLike+"outbox_bytes = \"64KiB\""))
 	c1 := d.Dial("unix")
 	thr := c1.StartThread(nil)
 	clients := []*client{d.Dial("ws", named("slow ws")), d.Dial("unix", named("slow unix")), d.Dial("stdio", named("slow stdio"))}
@@ -107,29 +112,21 @@ func TestS20_CaughtUpInTheMiddle(t *testing.T) {
 			}
 		}
 	}
-	turn := c1.Run(thr, "/deltas 4000 1000 1ms")
-	c1.Call("thread/unsubscribe", p{"threadId": thr}) // only the others shall lag
+	turn := c1.Run(thr, "/deltas 20000 200 1ms") // an item may not be larger, and it is interrupted
+	c1.Call("thread/unsubscribe", p{"threadId": thr})
 	for range 2 {
 		marks := map[*client]int{}
-		before := c1.counter("subscriptions.lagged")
 		for _, c := range clients {
 			c.PauseReading()
 			marks[c] = c.Mark()
 		}
-		poll(c1, "the lag", func() bool { return c1.counter("subscriptions.lagged") >= before+len(clients) })
+		c1.awaitBehind(thr, clients)
 		for _, c := range clients {
 			c.ResumeReading()
 		}
 		for _, c := range clients {
 			lag := c.AwaitFrom(marks[c], "thread/subscription/lagged", p{"threadId": thr})
-			snapshot := c.AwaitFrom(lag.n, "item/updated", p{"turnId": turn})
-			delta := c.AwaitFrom(snapshot.n, "item/agentMessage/delta", p{"turnId": turn})
-			if between := streamOf(c.messages()[lag.n+1:delta.n], thr); len(between) != 1 {
-				t.Errorf("%s: between the lag and the next delta came %d messages", c.name, len(between))
-			}
-			if text := snapshot.Body().Str("item.text"); delta.Offset != len(text) {
-				t.Errorf("%s: the snapshot has %d bytes, the next delta is at %d", c.name, len(text), delta.Offset)
-			}
+			c.caughtUp(t, lag, turn)
 		}
 	}
 	c1.Call("turn/interrupt", p{"threadId": thr, "turnId": turn})
@@ -141,12 +138,58 @@ func TestS20_CaughtUpInTheMiddle(t *testing.T) {
 	}
 }
 
+// awaitBehind waits until clients that do not read have been left behind: a running turn says
+// more, and nothing more is put before them.
+func (c *client) awaitBehind(thr string, slow []*client) {
+	c.t.Helper()
+	waiting := func() (bytes []int) {
+		for _, conn := range c.Call("server/connections/list", nil).List("data") {
+			if slices.ContainsFunc(slow, func(s *client) bool { return s.ID == conn.Str("connectionId") }) {
+				bytes = append(bytes, conn.Int("queuedBytes"))
+			}
+		}
+		return bytes
+	}
+	said := func() int {
+		items := c.Sync(thr).List("activeTurn.items")
+		return len(items[len(items)-1].Str("text"))
+	}
+	poll(c, "the lag", func() bool {
+		before, from := waiting(), said()
+		poll(c, "that more is said", func() bool { return said() > from })
+		return !slices.Contains(before, 0) && slices.Equal(waiting(), before)
+	})
+}
+
+// caughtUp requires that a client that lags gets the text so far, and behind it what is said
+// then. While it takes the text it may lag again.
+func (c *client) caughtUp(t *testing.T, lag *message, turn string) {
+	t.Helper()
+	delta := c.AwaitFrom(c.AwaitFrom(lag.n, "item/updated", p{"turnId": turn}).n, "item/agentMessage/delta", p{"turnId": turn})
+	between := streamOf(c.messages()[lag.n:delta.n], lag.ThreadID)
+	for i, want := range []string{"thread/subscription/lagged", "item/updated"} {
+		for ; i < len(between); i += 2 {
+			if between[i].method != want {
+				t.Errorf("%s: behind the lag comes %.300s, want %s", c.name, between[i].raw, want)
+			}
+		}
+	}
+	if len(between)%2 != 0 {
+		t.Errorf("%s: between the lag and the next delta came %d messages", c.name, len(between)-1)
+	}
+	snapshot := between[len(between)-1]
+	if text := snapshot.Body().Str("item.text"); delta.Offset != len(text) {
+		t.Errorf("%s: the snapshot has %d bytes, the next delta is at %d", c.name, len(text), delta.Offset)
+	}
+}
+
 // Clients take nothing for too long.
 func TestS20_ClosedAndBack(t *testing.T) {
 	d := startDaemon(t, config("[limits]\nslow_consumer_timeout = \"2s\""))
-	probe, c1 := d.Dial("unix", named("probe")), d.Dial("unix", named("c1"))
+	// What is sent to c1 is so little that it waits for nobody, should the test stand still.
+	little := hello(p{"capabilities": p{"optOutNotificationMethods": []string{"item/agentMessage/delta", "item/updated", "item/completed"}}})
+	probe, c1 := d.Dial("unix", named("probe")), d.Dial("unix", named("c1"), little)
 	thr := c1.StartThread(nil)
-	c1.follow(thr)
 	clients := []*client{d.Dial("ws", named("slow ws")), d.Dial("unix", named("slow unix"))}
 	for _, c := range clients {
 		c.Call("thread/subscribe", p{"threadId": thr})
