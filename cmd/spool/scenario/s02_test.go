@@ -62,7 +62,7 @@ func TestS02_EnqueueExactlyWhenTheTurnEnds(t *testing.T) {
 		s02Order(t, "queued", func() string {
 			held := c.Hold(thr, "/say A")
 			a := c.Go("turn/enqueue", p{"threadId": thr, "input": "next"})
-			c.Call("server/ping", nil) // answered at once: the input was taken before
+			poll(other, "that the input is taken", func() bool { return other.Call("server/stats", nil).Int("queuedTurns") == 1 })
 			release := other.Go("turn/steer", p{"threadId": thr, "expectedTurnId": held, "input": "release"})
 			how := s02Enqueue(t, c, thr, a)
 			release.Result()

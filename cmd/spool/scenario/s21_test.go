@@ -260,6 +260,7 @@ func TestS21_TornDatabase(t *testing.T) {
 			if err := os.WriteFile(path, tear(), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			d.torn = true
 			said, ready := d.tryStart()
 			switch {
 			case !ready:
@@ -292,6 +293,7 @@ func TestS21_TornDatabase(t *testing.T) {
 		if err := os.WriteFile(path, whole, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		d.torn = false
 		d.Start()
 	}
 	t.Logf("%d damaged files were refused, %d were used", refused, started)

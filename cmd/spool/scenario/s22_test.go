@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // editor is a program that runs "spool stdio" as its child process.
@@ -231,10 +232,29 @@ func (d *daemon) stopOthers() {
 	if out, err := stop.CombinedOutput(); err != nil {
 		d.t.Errorf("spool stop: %v: %s", err, out)
 	}
-	if left := d.others(); len(left) > 0 {
+	if left := d.awaitNoOthers(); len(left) > 0 {
 		d.t.Errorf("after spool stop the daemons %v still run", left)
 		for _, pid := range left {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// awaitNoOthers waits for the end of the daemons that bridges started, and returns those that
+// do not end: spool stop waits until they have let go of the data, just before their end.
+func (d *daemon) awaitNoOthers() []int {
+	d.t.Helper()
+	tick, limit := time.NewTicker(5*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for {
+		left := d.others()
+		if len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			return left
 		}
 	}
 }
