@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/spoolhq/spool/sdk"
 )
@@ -172,15 +173,18 @@ func (c *client) Pass(n int) {
 	}
 }
 
-// poll asks until the answer is yes.
+// poll asks until the answer is yes, and leaves the daemon some time in between.
 func poll(c *client, what string, yes func() bool) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, fmt.Errorf("%s does not happen", what))
 	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
 	for !yes() {
-		if ctx.Err() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			c.t.Fatal(context.Cause(ctx))
 		}
-		c.Pass(1)
 	}
 }

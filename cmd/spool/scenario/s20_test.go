@@ -8,8 +8,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// flood is a turn of about 50 MB on the wire.
-const flood = "/deltas 200000 20\n/say done"
+// flood is a turn of about 25 MB on the wire.
+const flood = "/deltas 100000 20\n/say done"
 
 // follow subscribes with joined deltas, so that the reader keeps up on a busy machine.
 func (c *client) follow(thr string) {
@@ -26,7 +26,7 @@ const outbox = 1<<20 + 64<<10
 const asSlowAsTheyLike = "[limits]\nslow_consumer_timeout = \"1h\"\nping_interval = \"1h\"\n"
 
 // Some clients stop reading; when they read again the turn is over. What each of them did
-// not take would fill 50 MB.
+// not take would fill 25 MB.
 func TestS20_SlowConsumer(t *testing.T) {
 	d := startDaemon(t, config(asSlowAsTheyLike))
 	probe, c1 := d.Dial("unix", named("probe")), d.Dial("unix", named("c1"))
@@ -69,7 +69,7 @@ func TestS20_SlowConsumer(t *testing.T) {
 		c.ResumeReading()
 		c.Await("turn/completed", p{"turnId": turn})
 		c.laggedOnce(thr, head)
-		if got := c.Await("item/completed", p{"turnId": turn, "item.type": "agentMessage"}).Body().Str("item.text"); got != text || len(text) != 4_000_000 {
+		if got := c.Await("item/completed", p{"turnId": turn, "item.type": "agentMessage"}).Body().Str("item.text"); got != text || len(text) != 2_000_000 {
 			t.Errorf("the texts have %d and %d bytes", len(text), len(got))
 		}
 	}
