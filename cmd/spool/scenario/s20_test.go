@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -185,7 +186,7 @@ func (c *client) caughtUp(t *testing.T, lag *message, turn string) {
 
 // Clients take nothing for too long.
 func TestS20_ClosedAndBack(t *testing.T) {
-	d := startDaemon(t, config("[limits]\nslow_consumer_timeout = \"2s\""))
+	d := startDaemon(t, config("[limits]\nslow_consumer_timeout = \"5s\""))
 	// What is sent to c1 is so little that it waits for nobody, should the test stand still.
 	little := hello(p{"capabilities": p{"optOutNotificationMethods": []string{"item/agentMessage/delta", "item/updated", "item/completed"}}})
 	probe, c1 := d.Dial("unix", named("probe")), d.Dial("unix", named("c1"), little)
@@ -210,20 +211,42 @@ func TestS20_ClosedAndBack(t *testing.T) {
 		if c.transport == "ws" && websocket.CloseStatus(c.whyEnded()) != websocket.StatusTryAgainLater {
 			t.Errorf("%s was closed with %v, want 1013", c.name, c.whyEnded())
 		}
-		last := uint64(0)
-		for seq := range c.told(thr) {
-			last = max(last, seq)
-		}
+		last := c.lastTold(thr)
 		if last >= head {
 			t.Fatalf("%s was told everything up to %d", c.name, last)
 		}
-		again := d.Dial(c.transport, named(c.name+" again"))
-		again.Call("thread/subscribe", p{"threadId": thr, "afterSeq": last})
-		again.Await("turn/completed", p{"turnId": turn})
+		again := d.backBehind(c, thr, last)
+		for until := time.Now().Add(patience); !again.gets("turn/completed", turn) && time.Now().Before(until); {
+			last = max(last, again.lastTold(thr)) // the test stood still, and was too slow again
+			again = d.backBehind(c, thr, last)
+		}
 		if rest := again.told(thr); len(rest) != int(head-last) {
 			t.Errorf("behind %d there are %d events, %s got %d", last, head-last, again.name, len(rest))
 		}
 	}
+}
+
+// backBehind lets a client come back that was told everything up to a seq.
+func (d *daemon) backBehind(c *client, thr string, last uint64) *client {
+	d.t.Helper()
+	again := d.Dial(c.transport, named(c.name+" again"))
+	again.Call("thread/subscribe", p{"threadId": thr, "afterSeq": last})
+	return again
+}
+
+// lastTold returns the last seq of a thread that a client was told of.
+func (c *client) lastTold(thr string) uint64 {
+	last := uint64(0)
+	for seq := range c.told(thr) {
+		last = max(last, seq)
+	}
+	return last
+}
+
+// gets waits for an event of a turn, and returns false where the connection ends before.
+func (c *client) gets(method, turn string) bool {
+	_, err := c.find(0, func(m *message) bool { return m.is(method, p{"turnId": turn}) })
+	return err == nil
 }
 
 // counter returns a counter of server/stats.
