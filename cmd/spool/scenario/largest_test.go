@@ -5,15 +5,38 @@ import (
 	"testing"
 )
 
+// What is said in these tests fills items nearly, and a message more than once. The limits are
+// a quarter of the default ones, which would take four times as long.
+const (
+	largestMessage = 4 << 20
+	largestItem    = 975_000
+	largestSaid    = "/deltas 39 25000\n/think a\n" // one item of that size, and one more
+)
+
+func startWithLimits(t *testing.T) *daemon {
+	t.Helper()
+	return startDaemon(t, config("limits.max_message_bytes = \"4MiB\"\nlimits.max_item_bytes = \"1MiB\""))
+}
+
+// fits requires that no message was longer than one may be.
+func (c *client) fits() {
+	c.t.Helper()
+	for _, m := range c.messages() {
+		if len(m.raw) > largestMessage {
+			c.t.Errorf("%s: a message has %d bytes: %.300s", c.name, len(m.raw), m.raw)
+		}
+	}
+}
+
 // However much is said in a turn, each client can take all of it, and catch up with it: no
 // event is longer than a message may be.
 func TestMuchIsSaidInATurn(t *testing.T) {
-	d := startDaemon(t)
+	d := startWithLimits(t)
 	c := d.Dial("ws")
 	thr := c.StartThread(nil)
-	const messages, size = 5, 3_900_000
-	tn := c.Run(thr, strings.Repeat("/deltas 39 100000\n/think a\n", messages))
-	if ended := c.End(thr, tn); ended.Str("status") != "completed" || len(ended.Str("text")) != size {
+	const messages = 5
+	tn := c.Run(thr, strings.Repeat(largestSaid, messages))
+	if ended := c.End(thr, tn); ended.Str("status") != "completed" || len(ended.Str("text")) != largestItem {
 		t.Errorf("the turn is %s, its text has %d bytes, want the last message", ended.Str("status"), len(ended.Str("text")))
 	}
 	items := 0
@@ -46,16 +69,18 @@ func TestMuchIsSaidInATurn(t *testing.T) {
 	if head := c.Call("thread/read", p{"threadId": thr}).Int("thread.headSeq"); events != head {
 		t.Errorf("%d events are exported, the head is %d", events, head)
 	}
+	c.fits()
+	late.fits()
 	c.Call("thread/delete", p{"threadId": thr}) // no answer has room for it at the end of the test
 }
 
 // A snapshot that is too large for an answer is refused, and subscribes nobody; with a replay
 // the same client gets it all.
 func TestMuchIsSaidWhileItRuns(t *testing.T) {
-	d := startDaemon(t)
+	d := startWithLimits(t)
 	c := d.Dial("unix")
 	thr := c.StartThread(nil)
-	tn := c.Run(thr, strings.Repeat("/deltas 39 100000\n/think a\n", 5)+"/think all\n/hold")
+	tn := c.Run(thr, strings.Repeat(largestSaid, 5)+"/think all\n/hold")
 	c.Await("item/completed", p{"turnId": tn, "item.text": "all"})
 	late := d.Dial("ws")
 	e := late.Refused("thread/subscribe", p{"threadId": thr})
@@ -66,5 +91,7 @@ func TestMuchIsSaidWhileItRuns(t *testing.T) {
 	late.Call("thread/subscribe", p{"threadId": thr, "afterSeq": 0})
 	c.Release(thr, tn)
 	late.Await("turn/completed", p{"turnId": tn})
+	c.fits()
+	late.fits()
 	c.Call("thread/delete", p{"threadId": thr})
 }
