@@ -37,17 +37,31 @@ func newProbe(ctx context.Context, d *daemon, r *report) (*probe, error) {
 		return nil, err
 	}
 	p := &probe{d: d, client: c, report: r, at: time.Now()}
-	for range 8 { // the least that is seen: goroutines of other requests come and go
-		s, err := c.Server().Stats(ctx)
-		if err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
-		if p.idle.Goroutines == 0 || s.Goroutines < p.idle.Goroutines {
-			p.idle = *s
-		}
+	if err := p.look(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	r.idle = p.idle
 	return p, nil
+}
+
+// settled is how long a daemon runs before it shows what it has when idle: in its first moments
+// not all of its goroutines have begun.
+const settled = 500 * time.Millisecond
+
+// look learns what the idle daemon has: the least that is seen, as goroutines of other requests
+// come and go.
+func (p *probe) look(ctx context.Context) error {
+	n := 0
+	return poll(ctx, func() (bool, error) {
+		s, err := p.client.Server().Stats(ctx)
+		if err != nil || s.UptimeMs < settled.Milliseconds() {
+			return false, err
+		}
+		if n++; n == 1 || s.Goroutines < p.idle.Goroutines {
+			p.idle = *s
+		}
+		return n == 8, nil
+	})
 }
 
 func (p *probe) close() error { return p.client.Close() }

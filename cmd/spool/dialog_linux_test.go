@@ -31,7 +31,7 @@ func dialog(ts *testscript.TestScript, _ bool, args []string) {
 	s := &screenText{changed: make(chan struct{}, 1)}
 	var reading sync.WaitGroup
 	reading.Go(func() { s.copy(screen) })
-	end := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	end := time.AfterFunc(4*patience, func() { _ = cmd.Process.Kill() })
 	defer end.Stop()
 	err = s.play(ts, ts.ReadFile(args[0]), screen)
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *screenText) await(pattern *regexp.Regexp, seen int) (int, error) {
 		}
 		select {
 		case <-s.changed:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			return 0, fmt.Errorf("nothing says %s", pattern)
 		}
 	}

@@ -25,6 +25,9 @@ import (
 	"go.uber.org/goleak"
 )
 
+// patience bounds every wait. It matters only where something is broken.
+const patience = time.Minute
+
 var update = flag.Bool("update", false, "write the expected help texts anew")
 
 // TestMain lets scripts run this test binary as the program spool.
@@ -138,7 +141,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 	pattern := regexp.MustCompile(args[0])
 	tick := time.NewTicker(30 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(20 * time.Second)
+	end := time.After(patience)
 	for {
 		out, err := program(ts, args[1:]).Output()
 		if err == nil && pattern.Match(out) {
@@ -165,7 +168,7 @@ func capture(ts *testscript.TestScript, _ bool, args []string) {
 func gone(ts *testscript.TestScript, _ bool, args []string) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(20 * time.Second); ; {
+	for end := time.After(patience); ; {
 		if _, err := os.Lstat(ts.MkAbs(args[0])); errors.Is(err, fs.ErrNotExist) {
 			return
 		}
@@ -247,7 +250,7 @@ func kill9(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("no daemon is running")
 	}
 	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	unlock, err := lockFile(ctx, filepath.Join(ts.Getenv("HOME"), ".local/share/spool/daemon.lock"))
 	ts.Check(err)

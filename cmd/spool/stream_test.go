@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -139,15 +141,23 @@ func TestTranscript(t *testing.T) {
 }
 
 func TestSpinnerLeavesNothing(t *testing.T) {
-	var out bytes.Buffer
-	s := newSpinner(&out, true)
-	s.resume()
-	s.resume()
-	s.pause()
-	s.pause()
-	if out.Len() > 0 {
-		t.Errorf("it wrote %q for a wait that was short", &out)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		s := newSpinner(&out, true)
+		s.resume()
+		s.resume()
+		s.pause()
+		s.pause()
+		if out.Len() > 0 {
+			t.Errorf("it wrote %q for a wait that was short", &out)
+		}
+		s.resume()
+		<-time.After(2 * spinnerDelay)
+		s.pause()
+		if text := out.String(); !strings.Contains(text, "⠋") || !strings.HasSuffix(text, "\r\x1b[K") {
+			t.Errorf("it wrote %q for one that was long", text)
+		}
+	})
 }
 
 func TestExitCodes(t *testing.T) {

@@ -1,6 +1,7 @@
 package scenario_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -258,8 +259,32 @@ func TestS35_ResetIdle(t *testing.T) {
 	c.Refused("thread/reset", p{"threadId": "thr_01ARZ3NDEKTSV4RRFFQ69G5FAV"}).Want(t, -32010, "ThreadNotFound")
 }
 
+// parked sends turn/wait and returns when the daemon waits: it takes one request of a connection
+// that does so, and refuses another.
+func (c *client) parked(thr, turn string) *answer {
+	c.t.Helper()
+	params := p{"threadId": thr, "turnId": turn}
+	var waits *answer
+	poll(c, "that the daemon waits for the turn", func() bool {
+		if waits == nil {
+			waits = c.Go("turn/wait", params)
+		}
+		_, err := c.Do("turn/wait", p{"threadId": thr, "turnId": turn, "timeoutMs": 1})
+		if we, ok := errors.AsType[*wireError](err); ok && we.Code == -32001 {
+			return true
+		}
+		select {
+		case <-waits.done: // the other one was first, and it is refused
+			waits = nil
+		default:
+		}
+		return false
+	})
+	return waits
+}
+
 func TestS35_ResetBusy(t *testing.T) {
-	d := startDaemon(t)
+	d := startDaemon(t, config("limits.max_parked = 1"))
 	clients := []*client{d.Dial("unix"), d.Dial("ws")}
 	c := clients[0]
 	busy := func() (thr, turn string, queued []string) {
@@ -360,8 +385,7 @@ func TestS35_ResetBusy(t *testing.T) {
 		} {
 			turn := asked.Run(thr, script)
 			request := asked.Await(method, p{"turnId": turn})
-			waits := c.Go("turn/wait", p{"threadId": thr, "turnId": turn})
-			c.Pass(1)
+			waits := c.parked(thr, turn)
 			reset(t, []*client{asked}, p{"threadId": thr, "ifBusy": "interrupt"})
 			asked.Withdrawn(request)
 			if method == "item/tool/call" {

@@ -222,6 +222,7 @@ func cutFrom(t *testing.T, at, step int, way cutVariant) int {
 		}
 		d.cutAt(b, v, bytes[:at], way)
 		c.Close()
+		b.AloneAgain(1) // else the next one could be taken for another that is still there
 		if t.Failed() {
 			t.Fatalf("cut after %d of %d bytes: ...%q", at, len(bytes), bytes[max(0, at-60):at])
 		}

@@ -17,8 +17,8 @@ func TestTortureNetworkHalfOpen(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			d := startDaemon(t, config("limits.ping_interval = \"250ms\"\nlimits.slow_consumer_timeout = \"2s\""))
-			b, c, x := d.bystander(), d.Dial("ws", named("control")), d.proxy("tcp")
+			d := startDaemon(t, config("limits.ping_interval = \"2s\"\nlimits.slow_consumer_timeout = \"2s\""))
+			b, c, x := d.bystander(), d.Dial("unix", named("control")), d.proxy("tcp")
 			a := x.Dial(able("tools"), named("half-open"))
 			own := a.StartThread(p{"lifetime": p{"onDisconnect": "interrupt", "graceMs": 1}})
 			held := a.Hold(own, "/say never")
@@ -44,7 +44,7 @@ func TestTortureNetworkHalfOpen(t *testing.T) {
 			if it := c.Await("item/completed", p{"turnId": turn, "item.type": "toolCall"}).Body(); it.Str("item.error.code") != "ToolUnavailable" {
 				t.Errorf("the tool call of the client that vanished ended as %s", it)
 			}
-			if tools := c.Call("tool/list", p{"threadId": shared}).List("tools"); len(tools) != 0 {
+			if tools := c.Call("tool/list", p{"threadId": shared}).List("data"); len(tools) != 0 {
 				t.Errorf("its tools are still offered: %v", tools)
 			}
 			c.Call("turn/interrupt", p{"threadId": loud, "turnId": noisy})
