@@ -44,9 +44,6 @@ func TestTortureNetworkHalfOpen(t *testing.T) {
 			if it := c.Await("item/completed", p{"turnId": turn, "item.type": "toolCall"}).Body(); it.Str("item.error.code") != "ToolUnavailable" {
 				t.Errorf("the tool call of the client that vanished ended as %s", it)
 			}
-			if tools := c.Call("tool/list", p{"threadId": shared}).List("data"); len(tools) != 0 {
-				t.Errorf("its tools are still offered: %v", tools)
-			}
 			c.Call("turn/interrupt", p{"threadId": loud, "turnId": noisy})
 			c.End(loud, noisy)
 			x.Close()
