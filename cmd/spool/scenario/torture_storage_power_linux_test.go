@@ -101,9 +101,9 @@ func checkPowerLoss(t *testing.T, image string, acked []ackedTurn) {
 	k := mendImage(t, image)
 	defer k.unmount()
 	d := startDaemon(t, k.data(), config("[limits]\ndisk_reserve = 0"))
-	if log := d.stderr.String(); !strings.Contains(log, "was not closed properly") {
-		t.Errorf("the daemon did not see that it had been cut off: %s", log)
-	}
+	awaitTrue(t, "that the daemon says that it had been cut off", func() bool {
+		return strings.Contains(d.stderr.String(), "was not closed properly")
+	})
 	d.keeps(acked)
 	d.Check()
 	for _, c := range d.clients {
