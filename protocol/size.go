@@ -54,8 +54,13 @@ func PartsSize(parts []Part) int {
 func (p *Part) size() int {
 	n := len(`{"text":""},`) // an empty text is written, too
 	for _, member := range [...]struct{ name, value string }{
-		{"type", p.Type}, {"text", p.Text}, {"url", p.URL}, {"mimeType", p.MimeType},
-		{"path", p.Path}, {"name", p.Name}, {"kind", p.Kind},
+		{"type", p.Type},
+		{"text", p.Text},
+		{"url", p.URL},
+		{"mimeType", p.MimeType},
+		{"path", p.Path},
+		{"name", p.Name},
+		{"kind", p.Kind},
 	} {
 		if member.value != "" {
 			n += len(`"":,`) + len(member.name) + StringSize(member.value)
