@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/spoolhq/spool/protocol"
-	"github.com/spoolhq/spool/storage"
 	"github.com/spoolhq/spool/turn"
 )
 
@@ -65,14 +64,7 @@ func (t *Thread) lateSteer(c Call, x *change, d turnDraft) (protocol.TurnRunResu
 	}
 	x.touchActive()
 	x.join(c)
-	how := t.st.Queue.PushFirst(tn.ID)
-	if how == protocol.DispositionStarted {
-		x.startTurn(tn, nil, storage.TurnEntry{})
-		tn = t.run.turn
-	} else {
-		tn = x.queueTurn(tn)
-	}
-	return protocol.TurnRunResult{Disposition: how, Turn: tn}, nil
+	return x.enter(tn, t.st.Queue.PushFirst(tn.ID)), nil
 }
 
 // steer accepts an input into the running turn.

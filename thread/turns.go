@@ -111,13 +111,18 @@ func (t *Thread) accept(c Call, x *change, p protocol.TurnRunParams) (protocol.T
 	t.preview(p.Input)
 	x.touchActive()
 	x.join(c)
+	return x.enter(tn, how), nil
+}
+
+// enter starts a new turn, or tells that it waits, as the queue decided.
+func (x *change) enter(tn protocol.Turn, how protocol.Disposition) protocol.TurnRunResult {
 	if how == protocol.DispositionStarted {
 		x.startTurn(tn, nil, storage.TurnEntry{})
-		tn = t.run.turn
+		tn = x.t.run.turn
 	} else {
 		tn = x.queueTurn(tn)
 	}
-	return protocol.TurnRunResult{Disposition: how, Turn: tn}, nil
+	return protocol.TurnRunResult{Disposition: how, Turn: tn}
 }
 
 // maxTraceID bounds the id that is in every event of a turn, in bytes.
