@@ -212,6 +212,38 @@ func TestRunAndWait(t *testing.T) {
 	})
 }
 
+// Whoever gives an input and waits for its turn hears how it ended, also where nothing is left
+// of it a moment later.
+func TestRunAndWaitForWhatIsGone(t *testing.T) {
+	for what, forget := range map[string]func(w *world, id string) error{
+		"reset": func(w *world, id string) error {
+			return failure(try(w.m.Reset, ann, protocol.ThreadResetParams{ThreadID: id, IfBusy: protocol.BusyThreadInterrupt}))
+		},
+		"delete": func(w *world, id string) error {
+			return failure(try(w.m.Delete, ann, protocol.ThreadChangeParams{ThreadID: id, IfBusy: protocol.BusyThreadInterrupt}))
+		},
+	} {
+		inWorld(t, func(w *world) {
+			id := w.start(protocol.ThreadOptions{})
+			w.gate.shut()
+			p := input(id, "go", "")
+			p.Wait = true
+			waits := send(w.m.TurnRun, ann, p)
+			synctest.Wait()
+			gone := make(chan error, 1)
+			go func() { gone <- forget(w, id) }()
+			synctest.Wait()
+			w.gate.lift()
+			if err := <-gone; err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if a := now(t, waits); a.err != nil || a.result.Turn.Status != protocol.TurnCancelled {
+				t.Errorf("%s: %+v %v", what, a.result.Turn, a.err)
+			}
+		}, gated)
+	}
+}
+
 func TestUnload(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ids := []string{

@@ -53,20 +53,15 @@ func (m *Manager) TurnRun(c Call, p protocol.TurnRunParams, r Reply[protocol.Tur
 				return
 			}
 		}
-		answer = func(res protocol.TurnRunResult, err error) {
-			if err != nil {
-				r(res, err)
-				return
-			}
-			// A lock may be held here, so the wait begins elsewhere.
-			if !m.spawn(func() { m.awaitRun(c, res, r) }) {
-				r(res, m.refuse())
-			}
-		}
+		answer = m.awaited(c, r)
 	}
 	answer = claiming(m, c, answer, claimTurn)
 	mutate(m, c, p.ThreadID, p.IdempotencyKey, answer, func(t *Thread, x *change) (protocol.TurnRunResult, error) {
-		return t.accept(c, x, p)
+		res, err := t.accept(c, x, p)
+		if err == nil && p.Wait {
+			x.await(c, res, r)
+		}
+		return res, err
 	})
 }
 

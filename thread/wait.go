@@ -56,15 +56,42 @@ func (m *Manager) TurnWait(c Call, p protocol.TurnWaitParams, r Reply[protocol.T
 	m.await(c, p.ThreadID, p.TurnID, milliseconds(p.TimeoutMs), c.Park, r)
 }
 
-// awaitRun answers a turn/run with wait.
-func (m *Manager) awaitRun(c Call, res protocol.TurnRunResult, r Reply[protocol.TurnRunResult]) {
-	m.await(c, res.Turn.ThreadID, res.Turn.ID, 0, nil, func(w protocol.TurnWaitResult, err error) {
+// await answers a turn/run with wait whose input the change accepts: whoever waits does so from
+// the moment at which it is kept, and misses nothing that becomes of the turn.
+func (x *change) await(c Call, res protocol.TurnRunResult, r Reply[protocol.TurnRunResult]) {
+	t := x.t
+	x.out = append(x.out, effect{kind: call, fn: func(err error) {
+		if err == nil {
+			t.wait(c.Context, res.Turn.ID, 0, ofRun(res, r))
+		}
+	}})
+}
+
+// awaited is r for what else is answered to a turn/run with wait: a refusal, at once, and a
+// repeat under a key, which waits for the turn as it is now.
+func (m *Manager) awaited(c Call, r Reply[protocol.TurnRunResult]) Reply[protocol.TurnRunResult] {
+	return func(res protocol.TurnRunResult, err error) {
+		switch {
+		case err != nil:
+			r(res, err)
+		case res.Replayed:
+			// A lock may be held here, so the wait begins elsewhere.
+			if !m.spawn(func() { m.await(c, res.Turn.ThreadID, res.Turn.ID, 0, nil, ofRun(res, r)) }) {
+				r(res, m.refuse())
+			}
+		}
+	}
+}
+
+// ofRun is r for what turn/wait would answer.
+func ofRun(res protocol.TurnRunResult, r Reply[protocol.TurnRunResult]) Reply[protocol.TurnWaitResult] {
+	return func(w protocol.TurnWaitResult, err error) {
 		res.Turn = w.Turn
 		if err == nil { // it may have been cleared before the wait began
 			err = queueCleared(w.Turn)
 		}
 		r(res, err)
-	})
+	}
 }
 
 func (m *Manager) await(c Call, threadID, turnID string, timeout time.Duration, park func() error, r Reply[protocol.TurnWaitResult]) {
