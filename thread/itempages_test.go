@@ -3,10 +3,12 @@ package thread_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spoolhq/spool/protocol"
 	"github.com/spoolhq/spool/storage/faulty"
+	"github.com/spoolhq/spool/thread"
 	"github.com/spoolhq/spool/turn"
 )
 
@@ -75,4 +77,39 @@ func TestPagesOfAGrowingTurn(t *testing.T) {
 		rest := do(t, w.m.ItemsList, ann, p)
 		same(t, "items", []string{"4", "3", "2", "1", "0", "go"}, texts(decode[protocol.Item](t, append(first.Data, rest.Data...))))
 	})
+}
+
+// A page of threads fits into a message, too, also where it has threads of both kinds.
+func TestPagesOfLargeThreads(t *testing.T) {
+	inWorld(t, func(w *world) {
+		want := map[string]bool{}
+		large, _ := protocol.Marshal(strings.Repeat("x", largestMessage/8-100))
+		for i := range 10 {
+			o := protocol.ThreadOptions{Metadata: protocol.Object{"a": large}}
+			if i < 4 { // all of which one page can hold
+				o.Lifetime = &protocol.Lifetime{Mode: protocol.LifetimeEphemeral}
+			}
+			want[w.start(o)] = true
+		}
+		var p protocol.ThreadListParams
+		for {
+			page := do(t, w.m.List, ann, p)
+			f, err := protocol.EncodeResult(protocol.RawID("1"), page)
+			if err != nil || len(f) > largestMessage || len(page.Data) == 0 {
+				t.Fatalf("a page of %d threads has %d bytes: %v", len(page.Data), len(f), err)
+			}
+			for _, th := range page.Data {
+				if !want[th.ID] {
+					t.Errorf("%s is listed twice", th.ID)
+				}
+				delete(want, th.ID)
+			}
+			if p.Cursor = page.NextCursor; p.Cursor == "" {
+				break
+			}
+		}
+		if len(want) > 0 {
+			t.Errorf("%d threads are not listed", len(want))
+		}
+	}, limits(thread.Limits{MaxItemBytes: largestItem, MaxMessageBytes: largestMessage}))
 }

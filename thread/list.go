@@ -20,12 +20,13 @@ func (m *Manager) list(c Call, p protocol.ThreadListParams) (protocol.ThreadList
 	if err != nil {
 		return res, err
 	}
+	room := int(m.limits.share(10)) // the thread that fills it has at most 5/16 more
 	kind, cursor, _ := strings.Cut(p.Cursor, ".")
 	if !oneOf(kind, "", "e", "d") {
 		return res, protocol.InvalidParams("cursor", "is not one that this list gave")
 	}
 	if kind != "d" {
-		next, err := m.listStore(c, m.cfg.Ephemeral, p, cursor, limit, &res)
+		next, err := m.listStore(c, m.cfg.Ephemeral, p, cursor, limit, &room, &res)
 		if err != nil {
 			return res, err
 		}
@@ -35,20 +36,21 @@ func (m *Manager) list(c Call, p protocol.ThreadListParams) (protocol.ThreadList
 		}
 		cursor = ""
 	}
-	if len(res.Data) == limit {
+	if len(res.Data) == limit || room <= 0 {
 		res.NextCursor = "d."
 		return res, nil
 	}
-	next, err := m.listStore(c, m.cfg.Store, p, cursor, limit, &res)
+	next, err := m.listStore(c, m.cfg.Store, p, cursor, limit, &room, &res)
 	if next != "" {
 		res.NextCursor = "d." + next
 	}
 	return res, err
 }
 
-// listStore adds threads of one store until limit is reached, and returns where to go on.
-func (m *Manager) listStore(c Call, s storage.Store, p protocol.ThreadListParams, cursor string, limit int, res *protocol.ThreadListResult) (string, error) {
-	q := storage.Query{Reader: c.Caller.User, Sort: storage.SortUpdated, Cursor: cursor, Limit: limit - len(res.Data), Match: matcher(p), Bytes: int(m.limits.share(10))}
+// listStore adds threads of one store until limit is reached or the room is filled, and returns
+// where to go on.
+func (m *Manager) listStore(c Call, s storage.Store, p protocol.ThreadListParams, cursor string, limit int, room *int, res *protocol.ThreadListResult) (string, error) {
+	q := storage.Query{Reader: c.Caller.User, Sort: storage.SortUpdated, Cursor: cursor, Limit: limit - len(res.Data), Match: matcher(p), Bytes: *room}
 	if p.Sort == protocol.SortCreated {
 		q.Sort = storage.SortCreated
 	}
@@ -66,6 +68,7 @@ func (m *Manager) listStore(c Call, s storage.Store, p protocol.ThreadListParams
 			return "", err
 		}
 		res.Data = append(res.Data, h)
+		*room -= len(row.Data)
 	}
 	return page.Next, nil
 }
