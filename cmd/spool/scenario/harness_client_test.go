@@ -27,12 +27,12 @@ type client struct {
 
 	ID string // its connectionId
 
+	valve   // of its reader
 	mu      sync.Mutex
 	log     []*message
 	changed chan struct{} // closed at the next message
 	nextID  int
 	answers map[string]*answer
-	halt    chan struct{} // not nil: the reader waits for it
 	dropped bool
 	ended   error // why the connection ended
 
@@ -178,12 +178,7 @@ var errDropped = errors.New("dropped by the test")
 // waitHalt waits while reading is paused; false: the connection was dropped meanwhile, and
 // what was read last counts as lost.
 func (c *client) waitHalt() bool {
-	c.mu.Lock()
-	halt := c.halt
-	c.mu.Unlock()
-	if halt != nil {
-		<-halt
-	}
+	c.pass()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.dropped
@@ -504,25 +499,6 @@ func (c *client) Release(thread, turn string) {
 func (c *client) End(thread, turn string) value {
 	c.t.Helper()
 	return c.Call("turn/wait", p{"threadId": thread, "turnId": turn}).At("turn")
-}
-
-// PauseReading stops taking messages: none that comes from now on is noticed.
-func (c *client) PauseReading() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.halt == nil {
-		c.halt = make(chan struct{})
-	}
-}
-
-// ResumeReading goes on taking messages.
-func (c *client) ResumeReading() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.halt != nil {
-		close(c.halt)
-		c.halt = nil
-	}
 }
 
 // Close ends the connection in the friendly way. It may be repeated.

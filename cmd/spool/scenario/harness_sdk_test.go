@@ -41,11 +41,11 @@ func (d *daemon) sdk(o *sdk.Options) (*sdk.Client, *recorder) {
 // recorder keeps the messages of a connection of the sdk, or of several, one after the
 // other.
 type recorder struct {
+	valve   // of what the sdk reads
 	mu      sync.Mutex
 	out, in bytes.Buffer
 	changed chan struct{}
 	before  func(line []byte) // sees what is about to be sent
-	halt    chan struct{}     // not nil: what is read waits for it
 }
 
 // recorded is a stream that is recorded.
@@ -62,32 +62,8 @@ func (r *recorded) Write(b []byte) (int, error) {
 func (r *recorded) Read(b []byte) (int, error) {
 	n, err := r.Conn.Read(b)
 	r.rec.note(&r.rec.in, b[:n])
-	r.rec.mu.Lock()
-	halt := r.rec.halt
-	r.rec.mu.Unlock()
-	if halt != nil {
-		<-halt
-	}
+	r.rec.pass()
 	return n, err
-}
-
-// HoldReading keeps what comes from the sdk until GoOnReading.
-func (r *recorder) HoldReading() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.halt == nil {
-		r.halt = make(chan struct{})
-	}
-}
-
-// GoOnReading gives the sdk what was kept from it. It may be repeated.
-func (r *recorder) GoOnReading() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.halt != nil {
-		close(r.halt)
-		r.halt = nil
-	}
 }
 
 func (r *recorder) note(to *bytes.Buffer, b []byte) {

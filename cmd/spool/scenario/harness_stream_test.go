@@ -271,7 +271,7 @@ func (s *streams) delta(st *stream, m *message) {
 func (c *client) awaitHeads(books map[string]*book) {
 	c.t.Helper()
 	c.mu.Lock()
-	skip := c.ended != nil || c.halt != nil || len(of(c.hello).Strs("capabilities.optOutNotificationMethods")) > 0
+	skip := c.ended != nil || c.paused() != nil || len(of(c.hello).Strs("capabilities.optOutNotificationMethods")) > 0
 	c.mu.Unlock()
 	if skip {
 		return

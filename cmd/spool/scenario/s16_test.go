@@ -178,10 +178,10 @@ func TestS16_AbortOfARun(t *testing.T) {
 		runner, rec := d.sdk(nil)
 		rec.BeforeWrite(func(line []byte) {
 			if strings.Contains(string(line), `"turn/run"`) {
-				rec.HoldReading() // the answer must not come first, however slow all this is
+				rec.PauseReading() // the answer must not come first, however slow all this is
 			}
 		})
-		t.Cleanup(rec.GoOnReading)
+		t.Cleanup(rec.ResumeReading)
 		returned, abort := runHold(runner, thr, nil)
 		c.accepted(1)
 		abort()
@@ -189,7 +189,7 @@ func TestS16_AbortOfARun(t *testing.T) {
 		if c.Call("server/stats", nil).Int("runningTurns") != 1 {
 			t.Error("the run did not return at once")
 		}
-		rec.GoOnReading()
+		rec.ResumeReading()
 		run, cancelled := sentOnce(t, rec, "turn/run"), sentOnce(t, rec, "$/cancelRequest")
 		if cancelled.At("params.id").String() != run.At("id").String() {
 			t.Errorf("%s does not withdraw %s", cancelled, run)
