@@ -55,7 +55,7 @@ func (m *Manager) TurnSteer(c Call, p protocol.TurnSteerParams, r Reply[protocol
 
 // lateSteer accepts a steer whose turn has ended: at the head of the queue, or at once.
 func (t *Thread) lateSteer(c Call, x *change, d turnDraft) (protocol.TurnRunResult, error) {
-	if t.st.Queue.Running != "" && len(t.st.Queue.Waiting) >= t.m.limits.MaxQueued {
+	if t.st.Queue.Full(t.m.limits.MaxQueued) {
 		return protocol.TurnRunResult{}, t.queueError(turn.ErrFull)
 	}
 	tn := t.newTurn(d)

@@ -48,7 +48,7 @@ func (q *Queue) Accept(id string, busy protocol.IfBusy, max int) (protocol.Dispo
 	}
 	switch busy {
 	case protocol.BusyEnqueue:
-		if len(q.Waiting) >= max {
+		if q.Full(max) {
 			return "", ErrFull
 		}
 		q.insert(len(q.Waiting), id)
@@ -56,7 +56,7 @@ func (q *Queue) Accept(id string, busy protocol.IfBusy, max int) (protocol.Dispo
 	case protocol.BusySteer:
 		return protocol.DispositionSteered, nil
 	case protocol.BusyInterrupt:
-		if len(q.Waiting) >= max {
+		if q.Full(max) {
 			return "", ErrFull
 		}
 		q.insert(0, id)
@@ -66,6 +66,9 @@ func (q *Queue) Accept(id string, busy protocol.IfBusy, max int) (protocol.Dispo
 		return "", ErrBusy
 	}
 }
+
+// Full reports whether a new turn would have to wait where max turns wait already.
+func (q *Queue) Full(max int) bool { return q.Running != "" && len(q.Waiting) >= max }
 
 // PushFirst puts a turn at the head of the queue, for a steer that came too late. On an
 // idle thread it runs at once. It knows no maximum: what was accepted must have a place.
