@@ -67,7 +67,7 @@ func (v *view) read(ctx context.Context, g group, from, to int, back bool, room 
 
 // fitting returns the first of n things for which there is room, and one at least.
 func fitting(room, n int, at func(i int) (json.RawMessage, error)) ([]json.RawMessage, error) {
-	var fit []json.RawMessage
+	fit := make([]json.RawMessage, 0, n)
 	for i := range n {
 		raw, err := at(i)
 		if err != nil {

@@ -166,19 +166,14 @@ func (r *itemReader) itemIn(p place) (json.RawMessage, error) {
 // itemsAt returns the items at some places: as many as there is room for, in bytes, and one at
 // least.
 func (t *Thread) itemsAt(places []place, room int, eventAt func(seq uint64) (protocol.Envelope, error)) ([]json.RawMessage, error) {
-	items := make([]json.RawMessage, 0, len(places))
 	r := itemReader{eventAt: eventAt}
-	for _, p := range places {
-		item, err := r.item(p)
+	return fitting(room, len(places), func(i int) (json.RawMessage, error) {
+		item, err := r.item(places[i])
 		if err != nil {
-			return nil, t.unreadable(p.seq, err)
+			err = t.unreadable(places[i].seq, err)
 		}
-		if room -= len(item) + len(","); room < 0 && len(items) > 0 {
-			break
-		}
-		items = append(items, item)
-	}
-	return items, nil
+		return item, err
+	})
 }
 
 // outlines keeps the outlines of turns that were read lately.
