@@ -141,7 +141,7 @@ func (c *checker) problem(kind storage.ProblemKind, thread string, seq uint64, f
 
 // records looks at all buckets that are whole. An error is an end of ctx.
 func (c *checker) records(orphans bool) error {
-	steps := []func() error{c.journals, c.rows, c.parts, c.answers, c.settings, c.indexes, c.tombstones}
+	steps := []func() error{c.head, c.journals, c.rows, c.parts, c.answers, c.settings, c.indexes, c.tombstones}
 	if orphans {
 		steps = append(steps, c.orphans)
 	}

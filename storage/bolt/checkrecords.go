@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"maps"
+	"slices"
 
 	"github.com/spoolhq/spool/storage"
 )
@@ -12,6 +14,24 @@ import (
 
 // threadName is the id of a thread of which there is no row to ask.
 func threadName(thread []byte) string { return storage.FormatID("thr", id(thread[:16])) }
+
+// head checks the bucket that says what the file is. Magic and format were read when it was
+// opened.
+func (c *checker) head() error {
+	known := map[string]int{string(keyMagic): len(magic), string(keyFormat): 4, string(keyCreated): 8}
+	err := c.each(meta, func(k, v []byte) {
+		if size, ok := known[string(k)]; !ok || len(v) != size {
+			c.problem(storage.ProblemRecord, "", 0, "record %.60q in bucket meta is none of a data file", k)
+		}
+		delete(known, string(k))
+	})
+	for _, k := range slices.Sorted(maps.Keys(known)) {
+		if !c.broken[meta] {
+			c.problem(storage.ProblemRecord, "", 0, "record %q is missing in bucket meta", k)
+		}
+	}
+	return err
+}
 
 // journals checks that each begins where it should, has no holes, and that all events are
 // what was written.

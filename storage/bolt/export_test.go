@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"go.etcd.io/bbolt"
 )
@@ -51,3 +52,20 @@ func Dump(s *Store) (map[string]string, error) {
 
 // Look reads the file of a store.
 func Look(s *Store, fn func(tx *bbolt.Tx) error) error { return s.db.View(fn) }
+
+// FreePages returns the pages of a whole file that hold nothing. What is in them are older
+// states of other pages, as a rule.
+func FreePages(file io.ReaderAt, size int64) ([]uint64, error) {
+	p := &preflight{file: file, size: size}
+	if _, err := p.readHead(); err != nil {
+		return nil, err
+	}
+	err := p.walk(context.Background(), func(_ string, err error) error { return err })
+	var free []uint64
+	for page := uint64(2); page < p.head.pages; page++ {
+		if p.seen[page/64]>>(page%64)&1 == 0 && page != p.head.freelist {
+			free = append(free, page)
+		}
+	}
+	return free, err
+}

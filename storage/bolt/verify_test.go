@@ -263,6 +263,8 @@ func TestVerifyRecords(t *testing.T) {
 		"turn of no thread": {func(tx *bbolt.Tx, th []byte) error {
 			return in(tx, "edits").Put(append(make([]byte, 31), 1), []byte("x"))
 		}, storage.ProblemLeftover, 0, "there is no such thread"},
+		"unknown in meta":       {func(tx *bbolt.Tx, _ []byte) error { return in(tx, "meta").Put([]byte("made"), make([]byte, 8)) }, storage.ProblemRecord, 0, `record "made" in bucket meta`},
+		"missing in meta":       {func(tx *bbolt.Tx, _ []byte) error { return in(tx, "meta").Delete([]byte("created")) }, storage.ProblemRecord, 0, `record "created" is missing`},
 		"journal's first event": {func(tx *bbolt.Tx, th []byte) error { return in(tx, "journal").Delete(event(th, 1)) }, storage.ProblemJournal, 1, "is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -298,6 +300,7 @@ func TestVerifyRecords(t *testing.T) {
 func TestVerifyFlips(t *testing.T) {
 	for _, clean := range []bool{true, false} {
 		path, _ := filled(t, 40, clean)
+		wipeFree(t, path)
 		whole, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -326,6 +329,56 @@ func TestVerifyFlips(t *testing.T) {
 			}
 		}
 		t.Logf("clean %v: %d pages, %d changes found", clean, len(whole)/size, found)
+	}
+}
+
+// TestVerifyCounts takes all elements of each leaf away, by a count of 0.
+func TestVerifyCounts(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		path, _ := filled(t, 40, clean)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := dump(t, path)
+		size := int(binary.NativeEndian.Uint32(whole[16+8:]))
+		for at := 0; at < usedBytes(t, whole); at += size {
+			if whole[at+11] != 0 { // more than 255
+				continue
+			}
+			poke(t, path, at+10, 0)
+			r, err := verifyFile(t, path)
+			if err == nil && !r.Torn && len(r.Problems) == 0 && !maps.Equal(dump(t, path), want) {
+				t.Errorf("page %d with %d elements, none by its count, was not found", at/size, whole[at+10])
+			}
+			poke(t, path, at+10, whole[at+10])
+		}
+		mustBeClean(t, path)
+	}
+}
+
+// wipeFree fills the free pages of a file with noise: where there is no list of them, a
+// changed page number could name the older state of a page, which nothing tells from the
+// newer one.
+func wipeFree(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := bolt.FreePages(f, st.Size())
+	if err != nil || len(free) == 0 {
+		t.Fatalf("%d free pages: %v", len(free), err)
+	}
+	for _, page := range free {
+		if _, err := f.WriteAt(bytes.Repeat([]byte{0x5a}, os.Getpagesize()), int64(page)*int64(os.Getpagesize())); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

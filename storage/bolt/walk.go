@@ -135,6 +135,9 @@ func (p *preflight) look(in part, low, high []byte) error {
 	if err != nil {
 		return err
 	}
+	if p.strict && in.count == 0 {
+		return p.empty(in)
+	}
 	var last []byte
 	next := in.base + pageHeader + int64(in.count)*pageElement
 	for i := range in.count {
@@ -154,6 +157,20 @@ func (p *preflight) look(in part, low, high []byte) error {
 		} else if err := p.bucket(in, e, i); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// empty makes sure that a leaf without elements never had any: bbolt fills a page that it
+// writes with zeros first. Else a damaged count would take all elements away unseen.
+func (p *preflight) empty(in part) error {
+	from := in.base + pageHeader
+	rest, err := p.piece(in.page, from, in.end-from)
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimLeft(rest, "\x00")) > 0 {
+		return damaged(in.page, "says that it has no elements, but has some")
 	}
 	return nil
 }
