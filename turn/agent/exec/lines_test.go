@@ -51,10 +51,18 @@ func FuzzLines(f *testing.F) {
 	})
 }
 
-// The lines that are read are those that were written, whatever the sizes.
+// The lines that are read are those that were written, whatever the sizes. The length of a
+// line that is too long by one is not left to chance.
 func TestReadLine(t *testing.T) {
+	const most = 50
+	for _, end := range []string{"", "\n"} {
+		for _, buffer := range []int{16, 2 * most} {
+			if _, err := readLine(bufio.NewReaderSize(strings.NewReader(strings.Repeat("a", most+1)+end), buffer), most); err != errTooLong { //nolint:errorlint // it is that very one
+				t.Fatalf("a line too long by one that ends with %q, read by pieces of %d: %v", end, buffer, err)
+			}
+		}
+	}
 	rapid.Check(t, func(rt *rapid.T) {
-		const most = 50
 		text := rapid.StringMatching(`([a-c]{0,60}\n){0,5}[a-c]{0,60}`).Draw(rt, "text")
 		r := bufio.NewReaderSize(strings.NewReader(text), 16)
 		for want := range strings.SplitAfterSeq(text, "\n") {

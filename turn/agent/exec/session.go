@@ -129,24 +129,22 @@ func (s *session) line(raw []byte, last bool) error {
 
 var errTooLong = errors.New("the line is too long")
 
-// readLine reads a line, which is valid until the next call. The last line needs no end.
+// readLine reads a line, which is valid until the next call. The last line needs no end. most
+// is how long a line may be, without its end.
 func readLine(r *bufio.Reader, most int) ([]byte, error) {
-	part, err := r.ReadSlice('\n')
-	if !errors.Is(err, bufio.ErrBufferFull) {
-		return part, err
+	line, err := r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		line = bytes.Clone(line) // the next call of ReadSlice overwrites it
 	}
-	whole := bytes.Clone(part)
-	for errors.Is(err, bufio.ErrBufferFull) {
-		if len(whole) > most {
-			return nil, errTooLong
-		}
+	for errors.Is(err, bufio.ErrBufferFull) && len(line) <= most {
+		var part []byte
 		part, err = r.ReadSlice('\n')
-		whole = append(whole, part...)
+		line = append(line, part...)
 	}
-	if len(whole) > most+1 {
+	if len(bytes.TrimSuffix(line, []byte("\n"))) > most {
 		return nil, errTooLong
 	}
-	return whole, err
+	return line, err
 }
 
 // say adds text to what is being said, which begins if it is of another kind.
