@@ -357,9 +357,8 @@ func TestVerifyCounts(t *testing.T) {
 	}
 }
 
-// wipeFree fills the free pages of a file with noise: where there is no list of them, a
-// changed page number could name the older state of a page, which nothing tells from the
-// newer one.
+// wipeFree overwrites the free pages of a file: where there is no list of them, a changed
+// page number could name the older state of a page, which nothing tells from the newer one.
 func wipeFree(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
