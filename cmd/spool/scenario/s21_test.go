@@ -352,6 +352,12 @@ func usedPages(whole []byte) (size, used int) {
 	return size, int(ne.Uint64(whole[meta+16+40:]))
 }
 
+// lastCommit returns the number of the last commit in a file.
+func lastCommit(whole []byte) uint64 {
+	size := int(native.NativeEndian.Uint32(whole[16+8:]))
+	return native.NativeEndian.Uint64(whole[newerMeta(whole, size)*size+16+48:])
+}
+
 // newerMeta returns which of the two meta pages counts.
 func newerMeta(whole []byte, size int) int {
 	ne := native.NativeEndian
