@@ -38,8 +38,8 @@ func TestS13_InterruptIsIdempotent(t *testing.T) {
 		onceCancelled(t, c, thr, a)
 	})
 	t.Run("interrupting", func(t *testing.T) {
-		stuck := c.Run(thr, "/stuck")
-		c.Await("item/completed", p{"turnId": stuck})
+		stuck := c.Run(thr, "/say Working.\n/stuck")
+		c.Await("item/completed", p{"turnId": stuck, "item.type": "agentMessage"})
 		if r := c.Call("turn/interrupt", p{"threadId": thr}); r.Str("outcome") != "interrupting" || r.Str("turnId") != stuck {
 			t.Errorf("the first answer is %s", r)
 		}

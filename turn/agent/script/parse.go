@@ -25,7 +25,7 @@ var directives = []directive{
 	{"deltas", "N BYTES [DELAY]", deltas}, // one message of N deltas of BYTES digits, DELAY apart
 	{"sleep", "DURATION", sleep},          // wait
 	{"hold", "", hold},                    // wait until the text "release" is steered in
-	{"stuck", "", stuck},                  // ignore cancellation for a minute
+	{stuckName, "", stuck},                // ignore cancellation for a minute
 	{"tools", "", tools},                  // say the tools that are offered
 	{"tool", "NAME [JSON]", tool},         // call a client tool and say its result
 	{"approve", "KIND TEXT", approve},     // ask for approval and say the decision

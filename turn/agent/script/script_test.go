@@ -3,6 +3,7 @@ package script
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -347,9 +348,9 @@ func TestStuckIgnoresCancellation(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		start := time.Now()
-		// The script is called without the runner's help: its context is over from the start.
-		err := stuck(ctx, nil, "")
-		if took := time.Since(start); err != nil || took != time.Minute {
+		// The agent is called without the runner's help: its context is over from the start.
+		err := New().Run(ctx, input("/stuck\n/say never"), nil)
+		if took := time.Since(start); !errors.Is(err, context.Canceled) || took != time.Minute {
 			t.Errorf("%v after %v", err, took)
 		}
 	})

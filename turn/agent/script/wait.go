@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
-// stuckFor is how long /stuck ignores everything.
-const stuckFor = time.Minute
+const (
+	stuckName = "stuck"
+	stuckFor  = time.Minute // for so long /stuck ignores everything
+)
 
 func sleep(ctx context.Context, _ *run, arg string) error {
 	d, err := duration(strings.TrimSpace(arg))
