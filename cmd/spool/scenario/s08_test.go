@@ -143,15 +143,14 @@ func TestS08_CrashAroundAcceptance(t *testing.T) {
 }
 
 func TestS08_DeleteWhileRunning(t *testing.T) {
-	d := startDaemon(t, leaves(1))
+	d := startDaemon(t, leaves(1), config("limits.max_parked = 1"))
 	c1, c2 := d.Dial("unix"), d.Dial("ws")
 	thr, other := c1.StartThread(nil), c1.StartThread(nil)
 	stuck := c1.Run(thr, "/say x\n/stuck")
 	c1.Await("item/completed", p{"turnId": stuck, "item.type": "agentMessage"})
 	queued := c1.Enqueue(thr, "one")
 	c2.Call("thread/subscribe", p{"threadId": thr, "afterSeq": 0})
-	wait := c2.Go("turn/wait", p{"threadId": thr, "turnId": stuck})
-	c2.Pass(20) // a request to wait has no order among others
+	wait := c2.parked(thr, stuck)
 
 	c1.Refused("thread/delete", p{"threadId": thr}).Want(t, -32012, "TurnInProgress")
 	if r := c1.Call("thread/delete", p{"threadId": thr, "ifBusy": "interrupt"}); !r.Bool("deleted") {
