@@ -18,6 +18,9 @@ func threadName(thread []byte) string { return storage.FormatID("thr", id(thread
 // head checks the bucket that says what the file is. Magic and format were read when it was
 // opened.
 func (c *checker) head() error {
+	if c.broken[meta] {
+		return nil
+	}
 	known := map[string]int{string(keyMagic): len(magic), string(keyFormat): 4, string(keyCreated): 8}
 	err := c.each(meta, func(k, v []byte) {
 		if size, ok := known[string(k)]; !ok || len(v) != size {
@@ -26,9 +29,7 @@ func (c *checker) head() error {
 		delete(known, string(k))
 	})
 	for _, k := range slices.Sorted(maps.Keys(known)) {
-		if !c.broken[meta] {
-			c.problem(storage.ProblemRecord, "", 0, "record %q is missing in bucket meta", k)
-		}
+		c.problem(storage.ProblemRecord, "", 0, "record %q is missing in bucket meta", k)
 	}
 	return err
 }
